@@ -1,0 +1,1 @@
+"""The Tornado core: storage, state transitions, scheduling, HTTP. It names no protocol."""

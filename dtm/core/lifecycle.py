@@ -1,0 +1,47 @@
+"""Which verb is allowed in which status, and where it leads: the verb tables (contract 3.9)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from dtm.core.errors import InvalidRequest, NotAllowed
+from dtm.core.model import Status, Verb
+
+Target = Status | Callable[[Any], Status]
+Verbs = Mapping[tuple[str, Status | None], Target]
+"""(verb, present status or None) -> the status it leads to, or a function of the `Request` that tells."""
+
+SUBMIT_ONLY: Verbs = MappingProxyType({(Verb.SUBMIT, None): Status.SUBMITTED})
+
+TWO_PHASE: Verbs = MappingProxyType(
+    {
+        (Verb.PREPARE, None): Status.PREPARED,
+        (Verb.SUBMIT, None): Status.SUBMITTED,
+        (Verb.SUBMIT, Status.PREPARED): Status.SUBMITTED,
+        (Verb.ABORT, Status.PREPARED): Status.ABORTING,
+        (Verb.REGISTER, Status.PREPARED): Status.PREPARED,
+    }
+)
+
+
+def apply(verbs: Verbs, verb: str, status: Status | None, request: Any = None) -> Status:
+    """The status that `verb` leads to; the present one when it is a repetition.
+
+    InvalidRequest: the protocol does not know the verb at all. NotAllowed: it does, but not in this status.
+    Force-stop is the core's own: from any unfinished status to failed, for every protocol.
+    """
+    if verb == Verb.FORCE_STOP:
+        if status is None or status.final:
+            raise NotAllowed(f"cannot {verb}", status)
+        return Status.FAILED
+    targets = {source: target for (name, source), target in verbs.items() if name == verb}
+    if not targets:
+        raise InvalidRequest("/trans_type", f"this protocol does not know the verb {verb!r}")
+    resolved = {source: target(request) if callable(target) else target for source, target in targets.items()}
+    if status in resolved:
+        return resolved[status]
+    if status is not None and not status.final and status in resolved.values():
+        return status
+    raise NotAllowed(f"cannot {verb}", status)

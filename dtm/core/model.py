@@ -1,0 +1,261 @@
+"""The values that everything speaks of: statuses, branches, the stored transaction, the snapshot that a plan sees.
+
+All times are UTC milliseconds by the database's clock. Everything is frozen; a change is a new value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any
+
+Key = tuple[str, str]
+"""A branch's identity within its transaction: `(branch_id, op)`."""
+
+_NOTHING: Mapping[str, Any] = MappingProxyType({})
+
+
+def nothing() -> Mapping[str, Any]:
+    """The empty read-only mapping: the default of every mapping here."""
+    return _NOTHING
+
+
+class Status(StrEnum):
+    """Status of a transaction. `SUCCEED` and `FAILED` are final."""
+
+    PREPARED = "prepared"
+    SUBMITTED = "submitted"
+    ABORTING = "aborting"
+    SUCCEED = "succeed"
+    FAILED = "failed"
+
+    @property
+    def final(self) -> bool:
+        """Whether the transaction has ended: a final status never changes."""
+        return self is Status.SUCCEED or self is Status.FAILED
+
+
+class BranchStatus(StrEnum):
+    """Status of one operation of one participant; leaves `PREPARED` at most once."""
+
+    PREPARED = "prepared"
+    SUCCEED = "succeed"
+    FAILED = "failed"
+
+
+class Outcome(StrEnum):
+    """How a participant answered. ERROR is everything that is no clear answer: the call is tried again."""
+
+    SUCCESS = "SUCCESS"
+    FAILURE = "FAILURE"
+    ONGOING = "ONGOING"
+    ERROR = "ERROR"
+
+
+class Verb(StrEnum):
+    """What a client may ask for."""
+
+    PREPARE = "prepare"
+    SUBMIT = "submit"
+    ABORT = "abort"
+    REGISTER = "register"
+    FORCE_STOP = "force-stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Op:
+    """The rollback rules of one operation.
+
+    may_fail: a FAILURE answer ends the branch (`failed`); otherwise FAILURE is one more reason to try again.
+    undoes: the operation of the same protocol, on the same branch_id, that this one takes back.
+    always_post: POST also when the payload is empty (else an empty payload is a GET).
+    """
+
+    may_fail: bool = False
+    undoes: str | None = None
+    always_post: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One finished call: `time` (ms, when it began), `duration_ms`, `outcome`, and what went wrong, if anything."""
+
+    time: int
+    duration_ms: int
+    outcome: Outcome
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Branch:
+    """One operation of one participant, and how it stands.
+
+    `started` counts calls begun; `attempts` counts answers ERROR (and FAILURE where the op may not fail).
+    `started_at` is when the first call began, `ended_at` when the last one landed, `error` what the last one said.
+    `retry_at` (back-off), `log` (the first 3 and the last 7 attempts) and `answered` (how many there were in all) are
+    the engine's own book-keeping: a plan has no use for them.
+    """
+
+    branch_id: str
+    op: str
+    url: str
+    payload: bytes = b""
+    status: BranchStatus = BranchStatus.PREPARED
+    started: int = 0
+    attempts: int = 0
+    started_at: int | None = None
+    ended_at: int | None = None
+    error: str = ""
+    retry_at: int | None = None
+    log: tuple[Attempt, ...] = ()
+    answered: int = 0
+
+    @property
+    def key(self) -> Key:
+        """`(branch_id, op)`."""
+        return (self.branch_id, self.op)
+
+    @property
+    def pending(self) -> bool:
+        """Neither succeeded nor failed yet."""
+        return self.status is BranchStatus.PREPARED
+
+    @property
+    def succeeded(self) -> bool:
+        """The participant answered SUCCESS (or there was nothing to call)."""
+        return self.status is BranchStatus.SUCCEED
+
+    @property
+    def failed(self) -> bool:
+        """The participant answered FAILURE, and the operation may fail."""
+        return self.status is BranchStatus.FAILED
+
+
+LOG_FIRST, LOG_LAST = 3, 7
+ERROR_CHARS = 1024
+
+
+def evolve(branch: Branch, outcome: Outcome, op: Op) -> Branch:
+    """Fold an answer into a branch: one rule for all protocols (architecture, section 4).
+
+    A branch that is no longer pending stays as it is: a late answer changes nothing.
+    """
+    if not branch.pending:
+        return branch
+    if outcome is Outcome.SUCCESS:
+        return replace(branch, status=BranchStatus.SUCCEED)
+    if outcome is Outcome.FAILURE and op.may_fail:
+        return replace(branch, status=BranchStatus.FAILED)
+    if outcome is Outcome.ONGOING:
+        return branch
+    return replace(branch, attempts=branch.attempts + 1)
+
+
+def record(branch: Branch, attempt: Attempt) -> Branch:
+    """Add a finished call to a branch's story; the first 3 and the last 7 are kept."""
+    log = (*branch.log, attempt)
+    if len(log) > LOG_FIRST + LOG_LAST:
+        log = log[:LOG_FIRST] + log[-LOG_LAST:]
+    ended = attempt.time + attempt.duration_ms
+    return replace(branch, log=log, answered=branch.answered + 1, ended_at=ended, error=attempt.error[:ERROR_CHARS])
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a client may ask of one transaction (contract 1.0); zero means "the server's default". Times in seconds."""
+
+    wait_result: bool = False
+    timeout_to_fail: int = 0
+    request_timeout: int = 0
+    retry_interval: int = 0
+    branch_headers: Mapping[str, str] = field(default_factory=nothing)
+    concurrent: bool = False
+    retry_limit: int = 0
+    retry_count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One stored row: searchable columns, what was asked, and how it stands.
+
+    `version` is the compare-and-set key and fencing token; `owner` the token of the claim that runs it ("" = free);
+    `due_at` the lease while `owner` is set, else when anybody may claim it (None: not before somebody calls the API).
+    `doubt`: calls may have begun that this row does not record. `questions` are the `Ask`s put so far. is
+    the last schedule, kept for replies while the row is owned; `trouble` the text of a `BadPlan`.
+    """
+
+    gid: str
+    trans_type: str
+    protocol_version: str
+    status: Status
+    created_at: int
+    body: Mapping[str, Any] = field(default_factory=nothing)
+    options: Options = Options()
+    custom_data: str = ""
+    branches: tuple[Branch, ...] = ()
+    questions: tuple[Branch, ...] = ()
+    reason: str = ""
+    result: str = ""
+    next_at: int | None = None
+    trouble: str = ""
+    id: int = 0
+    version: int = 0
+    owner: str = ""
+    doubt: bool = False
+    due_at: int | None = None
+    updated_at: int = 0
+    finished_at: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A definite answer to an `Ask`: SUCCESS or FAILURE, and the text that came with a FAILURE."""
+
+    outcome: Outcome
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What a plan sees: the stored state of one transaction, and the time. A plan depends on nothing else.
+
+    created, now, deadline: UTC milliseconds. timeout: seconds, None = never. `request` is the validated body,
+    `custom` the parsed custom_data, `settings` what the operator wrote under `protocols.<name>`, `answers` the definite
+    answers to questions, by op. `recovered`: an earlier node may have begun calls that are not recorded here.
+    `undoable` names the operations that another operation undoes.
+    """
+
+    gid: str
+    status: Status
+    created: int = 0
+    now: int = 0
+    timeout: float | None = None
+    request: Mapping[str, Any] = field(default_factory=nothing)
+    branches: tuple[Branch, ...] = ()
+    options: Options = Options()
+    custom: Mapping[str, Any] = field(default_factory=nothing)
+    settings: Mapping[str, Any] = field(default_factory=nothing)
+    answers: Mapping[str, Answer] = field(default_factory=nothing)
+    recovered: bool = False
+    undoable: frozenset[str] = frozenset()
+
+    @property
+    def deadline(self) -> int | None:
+        """When the time-out strikes (ms), or None."""
+        return None if self.timeout is None else self.created + round(self.timeout * 1000)
+
+    @property
+    def timed_out(self) -> bool:
+        """Whether the deadline has passed."""
+        deadline = self.deadline
+        return deadline is not None and self.now >= deadline
+
+    def op(self, name: str) -> tuple[Branch, ...]:
+        """All branches with this operation, in stored order."""
+        return tuple(branch for branch in self.branches if branch.op == name)
+
+    def may_have_run(self, branch: Branch) -> bool:
+        """Whether the participant may have seen a call of this branch, whatever came back."""
+        return branch.started > 0 or (self.recovered and branch.op in self.undoable)

@@ -1,0 +1,1 @@
+"""Where transactions live: the contract and its engines."""

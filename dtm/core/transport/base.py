@@ -1,0 +1,58 @@
+"""What it takes to call a participant: the engine knows this and no more."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """One call, ready to be sent. `timeout` in seconds: for connecting, and again from first byte to whole reply."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes
+    timeout: float
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A whole reply; `body` is decoded of chunks and gzip."""
+
+    status: int
+    body: bytes
+
+
+class NotSent(Exception):
+    """The call could not begin (address refused, no connection, TLS): certainly no byte of it was sent."""
+
+
+class Withdrawn(Exception):
+    """The gate said no: the call was not begun."""
+
+
+class CallFailed(Exception):
+    """The call was begun and has no usable reply: time-out, reset, garbage, too long. It may have been carried out."""
+
+
+class Transport(ABC):
+    """A way to call participants."""
+
+    @abstractmethod
+    def host_of(self, url: str) -> str:
+        """The key by which calls are bounded: scheme, host and port."""
+
+    @abstractmethod
+    async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
+        """Send one call and return its reply.
+
+        `gate` is asked when a connection is held, directly before the first byte, with no suspension in between; again
+        before a resend on a fresh connection. False -> Withdrawn. Raises NotSent, Withdrawn or CallFailed.
+        """
+
+    @abstractmethod
+    async def close(self) -> None:
+        """Close all connections. Idempotent."""

@@ -1,0 +1,1 @@
+"""The HTTP API: thin handlers, one module per noun."""

@@ -1,0 +1,1 @@
+"""Built-in protocols. Each imports only `dtm`."""
