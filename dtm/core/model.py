@@ -182,7 +182,7 @@ class Transaction:
 
     `version` is the compare-and-set key and fencing token; `owner` the token of the claim that runs it ("" = free);
     `due_at` the lease while `owner` is set, else when anybody may claim it (None: not before somebody calls the API).
-    `doubt`: calls may have begun that this row does not record. `questions` are the `Ask`s put so far. is
+    `doubt`: calls may have begun that this row does not record. `questions` are the `Ask`s put so far. `next_at` is
     the last schedule, kept for replies while the row is owned; `trouble` the text of a `BadPlan`.
     """
 

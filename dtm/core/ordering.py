@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
 
 from dtm.core.decisions import Call, Decision, Move, Wait
 from dtm.core.model import Branch, Snapshot, Status
@@ -56,13 +57,10 @@ def reversed_graph(predecessors: Graph) -> dict[str, set[str]]:
 
 def has_cycle(predecessors: Graph) -> bool:
     """Whether the graph cannot be put in any order."""
-    left = {node: set(before) for node, before in predecessors.items()}
-    while left:
-        free = [node for node, before in left.items() if before.isdisjoint(left)]
-        if not free:
-            return True
-        for node in free:
-            del left[node]
+    try:
+        TopologicalSorter(predecessors).prepare()
+    except CycleError:
+        return True
     return False
 
 

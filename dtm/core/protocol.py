@@ -83,7 +83,7 @@ class Protocol:
             raise ValueError(
                 f"protocol name {self.name!r}: a small letter, then small letters, digits, - or _; at most 45"
             )
-        self._check_functions()
+        self._check_types()
         self._check_ops()
         self._check_verbs()
         if (self.register is None) != (self.branch_schema is None):
@@ -94,7 +94,10 @@ class Protocol:
         object.__setattr__(self, "verbs", MappingProxyType(dict(self.verbs)))
         object.__setattr__(self, "undoable", frozenset(op.undoes for op in self.ops.values() if op.undoes))
 
-    def _check_functions(self) -> None:
+    def _check_types(self) -> None:
+        for what in ("ops", "verbs"):
+            if not isinstance(getattr(self, what), Mapping):
+                raise TypeError(f"protocol {self.name!r}: {what} must be a mapping")
         for what in ("plan", "expand", "register"):
             value = getattr(self, what)
             if not callable(value) and not (value is None and what == "register"):
@@ -107,14 +110,17 @@ class Protocol:
 
     def _check_ops(self) -> None:
         for name, op in self.ops.items():
-            if not NAME.fullmatch(name) or not isinstance(op, Op):
+            if not isinstance(name, str) or not NAME.fullmatch(name) or not isinstance(op, Op):
                 raise ValueError(f"protocol {self.name!r}: operation {name!r} must be a name with an Op")
             if op.undoes is not None and (op.undoes not in self.ops or op.undoes == name):
                 raise ValueError(f"protocol {self.name!r}: {name!r} undoes {op.undoes!r}, no other operation of it")
 
     def _check_verbs(self) -> None:
         verbs = {Verb.PREPARE, Verb.SUBMIT, Verb.ABORT, Verb.REGISTER}
-        for (verb, source), target in self.verbs.items():
+        for key, target in self.verbs.items():
+            if not isinstance(key, tuple) or len(key) != 2:
+                raise TypeError(f"protocol {self.name!r}: verbs are keyed by (verb, status or None), not by {key!r}")
+            verb, source = key
             if verb not in verbs:
                 raise ValueError(f"protocol {self.name!r}: unknown verb {verb!r}")
             if source is not None and (not isinstance(source, Status) or source.final):

@@ -1,0 +1,49 @@
+# Two commands do all the set-up on a fresh machine with Python 3.11 and make: `make demo` and `make test`.
+
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+STAMP  := $(VENV)/.installed
+
+.PHONY: help demo test check lint types imports cover wheel clean
+
+help:  ## Show this list
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(STAMP): pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "python 3.11 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
+	$(PYTHON) -m venv $(VENV) || { echo "the venv module is needed: apt-get install python3-venv"; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: $(STAMP)  ## Watch money move, and roll back, between two services
+	$(BIN)/dtm demo saga
+	$(BIN)/dtm demo saga-rollback
+
+test: $(STAMP)  ## Run all tests
+	$(BIN)/python -m pytest
+
+check: lint types imports cover wheel  ## Everything that CI runs
+
+lint: $(STAMP)  ## ruff
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(STAMP)  ## mypy --strict
+	$(BIN)/mypy
+
+imports: $(STAMP)  ## Who may import whom
+	$(BIN)/lint-imports
+
+cover: $(STAMP)  ## All tests, with coverage: the pure rooms 100 %, the whole 90 %
+	rm -f .coverage .coverage.*
+	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --fail-under=90
+	$(BIN)/python -m coverage report --fail-under=100 --include='dtm/plugins/*,dtm/core/model.py,dtm/core/decisions.py,dtm/core/protocol.py,dtm/core/ordering.py,dtm/core/lifecycle.py,dtm/core/backoff.py,dtm/core/errors.py'
+
+wheel: $(STAMP)  ## Build the wheel and use it in an empty environment elsewhere
+	$(BIN)/python tests/wheel.py
+
+clean:  ## Remove what was built
+	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

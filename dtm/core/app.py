@@ -1,0 +1,183 @@
+"""Composition root: settings in, everything wired, started and stopped in order."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import importlib
+import logging
+import pkgutil
+import random
+import socket
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from tornado.httpserver import HTTPServer
+from tornado.netutil import bind_sockets
+
+from dtm.core import registry
+from dtm.core.clock import Clock, SystemClock
+from dtm.core.config import Settings
+from dtm.core.errors import StartupError
+from dtm.core.hookspecs import Event
+from dtm.core.node import Node
+from dtm.core.passes import Passes
+from dtm.core.row import Rules
+from dtm.core.scheduler import Scheduler
+from dtm.core.schemas import Schemas
+from dtm.core.service import Service
+from dtm.core.service.intake import Reader
+from dtm.core.store.base import Store
+from dtm.core.store.factory import open_store
+from dtm.core.transport.allow import CallbackPolicy
+from dtm.core.transport.base import Transport
+from dtm.core.transport.http import HttpTransport
+from dtm.core.transport.slots import Slots
+from dtm.core.web.routes import make_application
+from dtm.core.web.server import make_server
+
+log = logging.getLogger(__name__)
+
+BUILTINS = "dtm.plugins"
+
+
+def builtin_modules() -> list[str]:
+    """The modules of the built-in plugins: whatever lies in that package."""
+    package = importlib.import_module(BUILTINS)
+    return [f"{BUILTINS}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+
+
+def load_registry(settings: Settings, schemas: Schemas) -> registry.Registry:
+    """All plugins that these settings allow; StartupError on every fault among them."""
+    return registry.load(settings, builtin_modules(), schemas)
+
+
+def observing(observers: Sequence[Callable[[Event], None]]) -> Callable[[Event], None]:
+    """One function that tells all observers; an error in one of them is logged and reaches no pass."""
+
+    def observe(event: Event) -> None:
+        for observer in observers:
+            try:
+                observer(event)
+            except Exception:
+                log.exception("an observer failed: gid=%s", event.gid)
+
+    return observe
+
+
+class App:
+    """One coordinator. `start()` makes it serve, `stop()` drains it; in between it is the parts named here.
+
+    clock_offset: seconds added to the store's time, for tests. store and transport replace the configured ones.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        clock_offset: float = 0.0,
+        clock: Clock | None = None,
+        rng: random.Random | None = None,
+        store: Store | None = None,
+        transport: Transport | None = None,
+    ) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.schemas = Schemas()
+        self.registry = load_registry(settings, self.schemas)
+        rng = rng or random.Random()  # noqa: S311 - jitter and tags
+        self.store = store or open_store(
+            settings.store, clock=self.clock, clock_offset=clock_offset, rng=rng, db_timeout=settings.db_timeout
+        )
+        try:
+            policy = CallbackPolicy(settings.callbacks_allow)
+        except ValueError as error:
+            raise StartupError(f"callbacks.allow: {error}") from error
+        self.transport = transport or HttpTransport(allow=policy)
+        self.node = self._node(rng)
+        self.passes = Passes(self.node)
+        self.scheduler = Scheduler(self.node, self.passes)
+        reader = Reader(self.registry.enabled, self.schemas)
+        self.service = Service(self.node, self.passes, reader, timeout_to_fail=settings.timeout_to_fail)
+        self.server: HTTPServer | None = None
+        self.port = settings.port
+
+    def _node(self, rng: random.Random) -> Node:
+        settings = self.settings
+        rules = {
+            name: Rules(
+                protocol=registered.protocol,
+                settings=registered.settings,
+                retry_interval=settings.retry_interval,
+                retry_interval_max=settings.retry_interval_max,
+                request_timeout=settings.request_timeout,
+                timeout_to_fail=settings.timeout_to_fail,
+            )
+            for name, registered in self.registry.enabled.items()
+        }
+        return Node(
+            store=self.store,
+            transport=self.transport,
+            slots=Slots(settings.calls_per_host),
+            clock=self.clock,
+            rules=rules,
+            rng=rng,
+            lease=settings.lease,
+            poll_interval=settings.poll_interval,
+            write_behind=settings.write_behind,
+            branch_type=settings.compat.branch_type,
+            reply_words=settings.compat.reply_words,
+            observe=observing(self.registry.observers),
+        )
+
+    async def start(self, *, allow_orphans: bool = False, serve: bool = True, schedule: bool = True) -> None:
+        """Open the store, claim what is due, take requests. StartupError leaves nothing open."""
+        await self.store.open()
+        try:
+            if not allow_orphans:
+                await self._refuse_orphans()
+            if serve:
+                self._listen()
+        except BaseException:
+            await self.store.close()
+            raise
+        if schedule:
+            self.scheduler.start()
+        gc.collect()
+        gc.freeze()  # what has been loaded by now stays; the collector need not look at it again
+
+    async def _refuse_orphans(self) -> None:
+        orphans: defaultdict[str, int] = defaultdict(int)
+        for (trans_type, _), count in (await self.store.counts()).items():
+            if trans_type not in self.registry.enabled:
+                orphans[trans_type] += count
+        if orphans:
+            what = ", ".join(f"{count} of {name!r}" for name, count in sorted(orphans.items()))
+            raise StartupError(
+                f"the store holds unfinished transactions of protocols that are not enabled: {what}; "
+                "enable them, or start with --allow-orphans to leave them alone"
+            )
+
+    def _listen(self) -> None:
+        host, port = self.settings.host, self.settings.port
+        try:
+            sockets = bind_sockets(port, address=host)
+        except (OSError, socket.gaierror) as error:
+            raise StartupError(f"cannot listen on {host}:{port}: {error}") from error
+        self.port = sockets[0].getsockname()[1]
+        self.server = make_server(make_application(self.service, self.settings))
+        self.server.add_sockets(sockets)
+
+    async def stop(self) -> None:
+        """Accept nothing new, let calls land within the grace, park, let go of everything (law 5.13)."""
+        if self.server is not None:
+            self.server.stop()
+        await self.scheduler.stop(self.settings.shutdown_grace)
+        if self.server is not None:
+            try:
+                async with asyncio.timeout(self.settings.shutdown_grace):
+                    await self.server.close_all_connections()
+            except TimeoutError:
+                log.warning("some connections would not close")
+        await self.transport.close()
+        await self.store.close()

@@ -1,0 +1,195 @@
+"""A pass's hold on its row: the lease, what is known of the version, and every write (laws 5.2 to 5.4, 5.11)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from typing import Any
+
+from dtm.core.errors import DtmError, StaleVersion
+from dtm.core.hookspecs import Event
+from dtm.core.model import Status, Transaction
+from dtm.core.node import CONFIRMED_FOR, Node
+from dtm.core.row import Row
+from dtm.core.store.base import TAG_BITS, Hold, Save
+
+log = logging.getLogger(__name__)
+
+PAUSE_FIRST, PAUSE_MOST = 0.1, 2.0
+
+
+class LostLease(Exception):
+    """The row belongs to somebody else now; the pass has nothing more to say."""
+
+
+class Custody:
+    """Reads and writes one row for one pass.
+
+    `lease_end` and `confirmed` are readings of the boot clock, taken before the statement they speak of was sent.
+    `changed`: the row must be looked at before anything else begins. `token` is the owner token we hold it by.
+    """
+
+    def __init__(self, node: Node, row: Row, wake: asyncio.Event, *, lease_end: float, confirmed: float) -> None:
+        self.node = node
+        self.row = row
+        self.token = row.tx.owner
+        self.lease_end = lease_end
+        self.confirmed = confirmed
+        self.changed = False
+        self.lost = False
+        self._short_for: float | None = None
+        self._wake = wake
+        self._timer: asyncio.TimerHandle | None = None
+        self._dirty_since: float | None = None
+        self._untold: list[Event] = []
+        self._pause = PAUSE_FIRST
+
+    @property
+    def news(self) -> bool:
+        """Whether `settle` has something to do."""
+        return self.changed or self.lost or self._short_for is not None or self._overdue
+
+    # Before a call
+
+    def may_begin(self, timeout: float) -> bool:
+        """Whether a call of at most `timeout` seconds may begin now; if not, `settle` will see to it."""
+        if self.lost or self.changed:
+            return False
+        boot = self.node.clock.boot()
+        if self.lease_end - boot <= timeout + self.node.margin:
+            self._short_for = timeout
+            return False
+        if self.row.tx.status is not Status.ABORTING and boot - self.confirmed > CONFIRMED_FOR:
+            self.changed = True
+            return False
+        return True
+
+    async def settle(self) -> None:
+        """Do what `news` speaks of: reload, renew, save what has lain long enough. LostLease ends the pass."""
+        if self.lost:
+            raise LostLease
+        if self.changed:
+            await self._reload()
+        if self._short_for is not None:
+            await self._renew(self._short_for)
+        if self._overdue and not self.changed:
+            await self.save()
+
+    # Write-behind
+
+    @property
+    def _overdue(self) -> bool:
+        since = self._dirty_since
+        return since is not None and self.node.clock.boot() >= since + self.node.write_behind
+
+    def mark_dirty(self) -> None:
+        """Something has been learned that must be saved within `write_behind`."""
+        if self._dirty_since is None:
+            self._dirty_since = self.node.clock.boot()
+            self._timer = asyncio.get_running_loop().call_later(self.node.write_behind + 0.001, self._wake.set)
+
+    def _clean(self) -> None:
+        self._dirty_since = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def tell(self, event: Event) -> None:
+        """To be told to the observers once it is committed."""
+        self._untold.append(event)
+
+    # Statements
+
+    async def save(self, **changes: Any) -> bool:
+        """Write all that is known, with these changes, by compare-and-set; False: look at the row again and plan again.
+
+        `owner` among the changes gives the row up. While aborting, every save clears the doubt: no forward call can
+        begin any more, and the marks of all that may have begun are in this very write.
+        """
+        if changes.get("status", self.row.tx.status) is Status.ABORTING:
+            changes.setdefault("doubt", False)
+        candidate = self.row.candidate(**changes)
+        hold = Hold(candidate.owner, candidate.due_at) if "owner" in changes else None
+        untold, self._untold = self._untold, []
+        self._clean()
+        boot = self.node.clock.boot()
+        change = Save(candidate, self.row.tx.version, hold=hold, doubt=changes.get("doubt"))
+        try:
+            version = await self.node.store.save(change)
+        except DtmError as error:
+            self._untold = untold + self._untold
+            self.mark_dirty()
+            self.changed = True
+            if not isinstance(error, StaleVersion):
+                await self._pause_after(error)
+            return False
+        self._pause = PAUSE_FIRST
+        self.confirmed = boot
+        self.row.saved(replace(candidate, version=version))
+        for event in untold:
+            self.node.observe(event)
+        return True
+
+    async def _reload(self) -> None:
+        """Look at the row: still ours? Then fold what landed here in again; the plan decides anew."""
+        self.changed = False
+        boot = self.node.clock.boot()
+        try:
+            tx = await self.node.store.load(self.row.tx.gid)
+        except DtmError as error:
+            self.changed = True
+            await self._pause_after(error)
+            return
+        if tx is None or tx.owner != self.token:
+            raise LostLease
+        if tx.version >> TAG_BITS < self.row.tx.version >> TAG_BITS:
+            log.critical("the store lost a commit, this transaction stops here: gid=%s", tx.gid)
+            raise LostLease
+        self.confirmed = boot
+        self.row.reloaded(tx)
+
+    async def _renew(self, timeout: float) -> None:
+        boot = self.node.clock.boot()
+        lease = self.node.lease_for(timeout)
+        try:
+            held = await self.node.store.renew({self.row.tx.id: self.token}, lease)
+        except DtmError as error:
+            await self._pause_after(error)
+            return
+        self._short_for = None
+        self.renewed(boot + lease if held else None)
+
+    async def _pause_after(self, error: DtmError) -> None:
+        """The store is in trouble: wait a little; without a lease there is nothing to wait for."""
+        log.warning("store: %s: gid=%s", error, self.row.tx.gid)
+        if self.node.clock.boot() >= self.lease_end:
+            raise LostLease from error
+        await asyncio.sleep(self._pause)
+        self._pause = min(self._pause * 2, PAUSE_MOST)
+
+    # What the node's housekeeping finds out
+
+    def renewed(self, lease_end: float | None) -> None:
+        """The lease now lasts until `lease_end` (boot clock); None: it is somebody else's."""
+        if lease_end is None:
+            self.lost = True
+            self._wake.set()
+        else:
+            self.lease_end = max(self.lease_end, lease_end)
+
+    def seen(self, version: int | None, at: float) -> None:
+        """The row had this version at `at` (boot clock); None: it is no longer ours, or it is gone."""
+        if version == self.row.tx.version:
+            self.confirmed = max(self.confirmed, at)
+            return
+        self.changed = True
+        self._wake.set()
+
+    def handed_over(self, tx: Transaction, lease_end: float) -> None:
+        """A claim of this same node met this pass: go on with its token."""
+        self.token = tx.owner
+        self.lease_end = lease_end
+        self.row.forget_waits()
+        self.changed = True
+        self._wake.set()

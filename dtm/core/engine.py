@@ -1,0 +1,269 @@
+"""One pass: the only place where a decision is carried out (architecture, section 5, "The pass").
+
+Load -> plan -> carry out -> fold the answer in -> plan again, until the plan waits or the status is final.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+from dtm.core.custody import Custody, LostLease
+from dtm.core.decisions import Ask, Call, Decision, Move, Wait
+from dtm.core.errors import BadPlan
+from dtm.core.flights import Flight, Flights
+from dtm.core.hookspecs import BranchAnswered, StatusChanged
+from dtm.core.model import ERROR_CHARS, Branch, Status
+from dtm.core.node import Node
+from dtm.core.row import Landing, Row
+
+log = logging.getLogger(__name__)
+
+MAX_MOVES = 16
+
+
+class Pass:
+    """One run over one transaction that this node owns, until its plan has to wait."""
+
+    def __init__(self, node: Node, row: Row, *, lease_end: float, confirmed: float) -> None:
+        self.node = node
+        self.row = row
+        self.began = confirmed
+        self._wake = asyncio.Event()
+        self.custody = Custody(node, row, self._wake, lease_end=lease_end, confirmed=confirmed)
+        self.flights = Flights(node, row, self._gate, self._wake)
+        self._moves = 0
+
+    def notify(self) -> None:
+        """Somebody changed the row, or the node is draining: look before anything else begins."""
+        self.custody.changed = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run until the plan waits or the status is final; the row is then parked, unless the lease was lost."""
+        try:
+            while not await self._step():
+                pass
+        except LostLease:
+            log.warning("lease lost: gid=%s", self.row.tx.gid)
+        finally:
+            await self.flights.abandon()
+
+    async def _step(self) -> bool:
+        """Look, plan, carry out one decision; True when the pass is over."""
+        self._fold()
+        if self.custody.news:
+            await self.custody.settle()
+            return False
+        try:
+            return await self._carry_out(self._decide())
+        except BadPlan as error:
+            return await self._bad_plan(error)
+
+    def _decide(self) -> Decision:
+        if self.row.tx.status.final:
+            return Wait(None)
+        snapshot = self.row.snapshot(self.node.store.now())
+        try:
+            return self.row.rules.protocol.plan(snapshot)
+        except Exception as error:
+            raise BadPlan(f"plan raised {type(error).__name__}: {error}") from error
+
+    async def _carry_out(self, decision: Decision) -> bool:
+        match decision:
+            case Move():
+                return await self._move(decision)
+            case Call():
+                return await self._call(decision)
+            case Ask():
+                return await self._ask(decision)
+            case Wait():
+                return await self._wait(decision)
+        raise BadPlan(f"plan returned {decision!r}, which is no decision")
+
+    # Decisions
+
+    async def _move(self, move: Move) -> bool:
+        status = self.row.tx.status
+        if not isinstance(move.status, Status) or move.status is status:
+            raise BadPlan(f"moves from {status} to {move.status!r}")
+        self._moves += 1
+        if self._moves > MAX_MOVES:
+            raise BadPlan(f"moved {MAX_MOVES} times without an answer in between")
+        self.flights.keep_only(set())
+        if move.status.final and self.flights:
+            await self._news(None)
+            return False
+        now = self.node.store.now()
+        changes: dict[str, Any] = {"status": move.status, "trouble": ""}
+        if move.reason:
+            changes["reason"] = move.reason[:ERROR_CHARS]
+        if move.result is not None:
+            changes["result"] = move.result
+        if move.status.final:
+            changes |= {"finished_at": now, "owner": "", "doubt": False, "due_at": None}
+        if not await self.custody.save(**changes):
+            return False
+        tx = self.row.tx
+        self.node.observe(StatusChanged(tx.gid, tx.trans_type, status, tx.status, tx.created_at, now, tx.reason))
+        return move.status.final
+
+    async def _call(self, call: Call) -> bool:
+        later: list[tuple[int, bool]] = []
+        skipped = False
+        now = self.node.store.now()
+        branches = [self._own(branch) for branch in call.branches]
+        self.flights.keep_only({branch.key for branch in branches})
+        for branch in branches:
+            if not branch.url:
+                self.row.skip(branch.key)
+                skipped = True
+            elif branch.key not in self.flights and not self._withheld(branch):
+                at, quick = self.row.try_at(branch, call.quick_tries)
+                if at > now:
+                    later.append((at, quick))
+                elif self.node.draining:
+                    later.append((now, False))
+                else:
+                    self.flights.wish(branch)
+        if skipped:
+            self.custody.mark_dirty()
+            return False
+        until = call.until if call.until is not None and call.until > now else None
+        if not branches and until is None and not self.flights:
+            raise BadPlan("calls nothing and waits for nothing")
+        return await self._stay_or_park(later, until, now)
+
+    async def _ask(self, ask: Ask) -> bool:
+        key = (ask.branch_id, ask.op)
+        if self.row.get(key) is not None:
+            raise BadPlan(f"asks {key}, which is a branch")
+        question = self.row.question(key)
+        if question is None:
+            question = Branch(ask.branch_id, ask.op, ask.url, ask.payload)
+            self.row.ask(question)
+        if not question.pending:
+            raise BadPlan(f"asks {ask.op!r} again, although it was answered")
+        self.flights.keep_only({key})
+        if not question.url:
+            self.row.skip(key)
+            self.custody.mark_dirty()
+            return False
+        later: list[tuple[int, bool]] = []
+        now = self.node.store.now()
+        if key not in self.flights:
+            at, quick = self.row.try_at(question, 0)
+            if at > now:
+                later.append((at, quick))
+            elif self.node.draining:
+                later.append((now, False))
+            else:
+                self.flights.wish(question, question=True)
+        return await self._stay_or_park(later, None, now)
+
+    async def _wait(self, wait: Wait) -> bool:
+        self.flights.keep_only(set())
+        now = self.node.store.now()
+        if wait.until is not None and wait.until <= now:
+            raise BadPlan(f"waits for a moment that has passed: {wait.until}, now {now}")
+        return await self._stay_or_park([], wait.until, now)
+
+    def _own(self, branch: Branch) -> Branch:
+        """The branch as it stands, if it may be called at all."""
+        current = self.row.get(branch.key) if isinstance(branch, Branch) else None
+        if current is None:
+            raise BadPlan(f"calls {getattr(branch, 'key', branch)!r}, which is no branch of this transaction")
+        if not current.pending:
+            raise BadPlan(f"calls {branch.key}, which has {current.status} already")
+        if current.op not in self.row.rules.protocol.ops:
+            raise BadPlan(f"calls {branch.key}, whose operation this protocol does not have")
+        if self.row.tx.status is Status.ABORTING and current.op in self.row.rules.protocol.undoable:
+            raise BadPlan(f"calls {branch.key} while aborting, although another operation undoes it")
+        return current
+
+    def _withheld(self, branch: Branch) -> bool:
+        """What undoes a call is not started while that call is in flight, in any status (law 5.5)."""
+        undoes = self.row.rules.protocol.ops[branch.op].undoes
+        return undoes is not None and self.flights.sent((branch.branch_id, undoes))
+
+    # Calls
+
+    def _gate(self, flight: Flight) -> bool:
+        """Asked directly before the first byte: may this call still begin? If so it is marked as started (law 5.6)."""
+        if flight.withdrawn or self.flights.landed or self.node.draining or not self.custody.may_begin(flight.timeout):
+            return False
+        flight.sent, flight.sent_boot, flight.sent_at = True, self.node.clock.boot(), self.node.store.now()
+        self.row.start(flight.branch.key, flight.sent_at)
+        self.custody.mark_dirty()
+        return True
+
+    async def _news(self, within_ms: int | None) -> None:
+        """Wait until something lands or somebody calls, at most `within_ms`."""
+        self._wake.clear()
+        if self.flights.landed or self.custody.news:
+            return
+        if within_ms is None:
+            await self._wake.wait()
+            return
+        try:
+            async with asyncio.timeout(max(within_ms, 1) / 1000):
+                await self._wake.wait()
+        except TimeoutError:
+            return
+
+    def _fold(self) -> None:
+        """Take in what landed."""
+        landed = self.flights.landed
+        while landed:
+            news = landed.popleft()
+            self.custody.mark_dirty()
+            if not isinstance(news, Landing):
+                self.row.put_off(news, self.node.store.now(), self.row.rules.base_interval(self.row.tx))
+                continue
+            self._moves = 0
+            question = self.row.get(news.key) is None
+            branch = self.row.land(news, self.node.rng.random())
+            tx = self.row.tx
+            self.custody.tell(
+                BranchAnswered(
+                    tx.gid, tx.trans_type, tx.status, branch.branch_id, branch.op, branch.url, news.outcome,
+                    branch.attempts, branch.error, news.duration_ms, question,
+                )
+            )  # fmt: skip
+
+    # The end of a pass
+
+    async def _stay_or_park(self, later: list[tuple[int, bool]], until: int | None, now: int) -> bool:
+        """Wait for news while something flies or a quick try is near; else park until the next moment."""
+        moments = [at for at, _ in later] + ([] if until is None else [until])
+        quick = any(quick for _, quick in later) and not self.node.draining
+        if self.flights or quick:
+            ahead = [at for at in moments if at > now]
+            await self._news(min(ahead) - now if ahead else None)
+            return False
+        return await self._park(min(moments, default=None))
+
+    async def _park(self, due: int | None, **changes: Any) -> bool:
+        """Give the row up until `due`: results, marks, owner and doubt in one write."""
+        return await self.custody.save(next_at=due, owner="", doubt=False, due_at=due, **changes)
+
+    async def _bad_plan(self, error: BadPlan) -> bool:
+        """Park the transaction with its story; what is in the air lands first."""
+        self.flights.keep_only(set())
+        if self.flights:
+            await self._news(None)
+            return False
+        log.error("bad plan: gid=%s trans_type=%s: %s", self.row.tx.gid, self.row.tx.trans_type, error)
+        due = self.node.store.now() + round(self.row.rules.retry_interval_max * 1000)
+        return await self._park(due, trouble=str(error)[:ERROR_CHARS])
+
+    async def release(self, task: asyncio.Task[None]) -> None:
+        """The grace is over: end `task`, which runs this pass, and cut off what it has in the air.
+
+        The row is due when every such call has surely ended, and its branch is marked started (law 5.13).
+        """
+        due = self.node.store.now() + round((self.flights.longest() + self.node.margin) * 1000)
+        task.cancel()
+        await asyncio.wait([task])
+        await self._park(due)

@@ -1,0 +1,140 @@
+"""The calls that one pass has in the air: a wish waits for a slot and a connection, passes the gate, flies, lands."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dtm.core.model import Branch, Key, Outcome
+from dtm.core.node import Node
+from dtm.core.row import Landing, Row
+from dtm.core.transport.base import CallFailed, NotSent, Withdrawn
+from dtm.core.transport.wire import outcome_of, outgoing
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class Flight:
+    """One call, from wish to landing. `sent` turns true directly before the first byte."""
+
+    branch: Branch
+    question: bool
+    timeout: float
+    task: asyncio.Task[None] | None = None
+    sent: bool = False
+    sent_at: int = 0
+    sent_boot: float = 0.0
+    withdrawn: bool = False
+
+
+class Flights:
+    """Starts, withdraws and lands calls; tells the pass by `wake` that there is news in `landed`."""
+
+    def __init__(self, node: Node, row: Row, gate: Callable[[Flight], bool], wake: asyncio.Event) -> None:
+        self._node = node
+        self._row = row
+        self._gate = gate
+        self._wake = wake
+        self._flying: dict[Key, Flight] = {}
+        self._leaving: set[Flight] = set()
+        self.landed: deque[Landing | Key] = deque()
+        """What came down since the pass last looked: a landing, or the key of a wish that found no slot."""
+
+    def __len__(self) -> int:
+        return len(self._flying)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._flying
+
+    def sent(self, key: Key) -> bool:
+        """Whether a call of this branch has begun and not landed."""
+        flight = self._flying.get(key)
+        return flight is not None and flight.sent
+
+    def longest(self) -> float:
+        """Seconds until every call in the air must have landed."""
+        now = self._node.clock.boot()
+        return max((f.sent_boot + f.timeout - now for f in self._flying.values() if f.sent), default=0.0)
+
+    def wish(self, branch: Branch, *, question: bool = False) -> None:
+        """This branch should be in flight; nothing happens if it is."""
+        if branch.key in self._flying:
+            return
+        flight = Flight(branch, question, self._row.rules.call_timeout(self._row.tx))
+        self._flying[branch.key] = flight
+        flight.task = asyncio.get_running_loop().create_task(self._fly(flight))
+
+    def keep_only(self, wanted: set[Key]) -> None:
+        """Withdraw the wishes that are no longer wanted; what has been sent flies on."""
+        for key, flight in list(self._flying.items()):
+            if key not in wanted and not flight.sent:
+                self._withdraw(flight)
+
+    def _withdraw(self, flight: Flight) -> None:
+        flight.withdrawn = True
+        del self._flying[flight.branch.key]
+        self._leaving.add(flight)
+        if flight.task is not None:
+            flight.task.cancel()
+
+    async def abandon(self) -> None:
+        """Cut everything off: what has been sent is in doubt, and nobody here will hear of it."""
+        for flight in list(self._flying.values()):
+            self._withdraw(flight)
+        tasks = [flight.task for flight in self._leaving if flight.task is not None]
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _fly(self, flight: Flight) -> None:
+        try:
+            news = await self._call(flight)
+        except Exception as error:
+            log.exception("a call broke off: gid=%s", self._row.tx.gid)
+            news = Landing(flight.branch.key, Outcome.ERROR, repr(error), flight.sent_at, 0, flight.sent)
+        finally:
+            self._leaving.discard(flight)
+        if flight.withdrawn:
+            return
+        del self._flying[flight.branch.key]
+        if news is not None:
+            self.landed.append(news)
+        self._wake.set()
+
+    async def _call(self, flight: Flight) -> Landing | Key | None:
+        """Fly; None when the gate said no, the bare key when there was no slot."""
+        node, tx = self._node, self._row.tx
+        branch = flight.branch
+        host = node.transport.host_of(branch.url)
+        began = node.store.now()
+        began_boot = node.clock.boot()
+        if not await node.slots.acquire(host, self._patience()):
+            return branch.key
+        try:
+            call = outgoing(
+                gid=tx.gid,
+                trans_type=tx.trans_type,
+                branch=branch,
+                always_post=not flight.question and self._row.rules.protocol.ops[branch.op].always_post,
+                branch_headers=tx.options.branch_headers,
+                branch_type=node.branch_type,
+                timeout=flight.timeout,
+            )
+            reply = await node.transport.call(call, lambda: self._gate(flight))
+            outcome, text = outcome_of(reply, words=node.reply_words)
+        except Withdrawn:
+            return None
+        except (NotSent, CallFailed) as error:
+            outcome, text = Outcome.ERROR, str(error)
+        finally:
+            node.slots.release(host)
+        if flight.sent:
+            began, began_boot = flight.sent_at, flight.sent_boot
+        duration = round((node.clock.boot() - began_boot) * 1000)
+        return Landing(branch.key, outcome, text, began, duration, flight.sent)
+
+    def _patience(self) -> float:
+        """How long to queue for a slot: not so long that the row, handed back, would come late for its next try."""
+        return min(self._row.rules.base_interval(self._row.tx), self._node.lease / 2)

@@ -1,0 +1,230 @@
+"""The working copy of one transaction: what is stored, and what this pass has learned since. No I/O in here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import orjson
+
+from dtm.core import backoff
+from dtm.core.model import (
+    ERROR_CHARS,
+    Answer,
+    Attempt,
+    Branch,
+    BranchStatus,
+    Key,
+    Op,
+    Outcome,
+    Snapshot,
+    Transaction,
+    evolve,
+    nothing,
+    record,
+)
+from dtm.core.protocol import Protocol
+
+QUESTION = Op(may_fail=True)
+"""A question takes yes and no for an answer."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What decides about one transaction beside its row: the protocol and the server's defaults (seconds)."""
+
+    protocol: Protocol
+    settings: Mapping[str, Any]
+    retry_interval: float
+    retry_interval_max: float
+    request_timeout: float
+    timeout_to_fail: float
+
+    def timeout(self, tx: Transaction) -> float | None:
+        """The time-out in effect, or None."""
+        if tx.options.timeout_to_fail:
+            return tx.options.timeout_to_fail
+        return self.timeout_to_fail if self.protocol.default_timeout else None
+
+    def call_timeout(self, tx: Transaction) -> float:
+        """How long a participant may take to answer."""
+        return tx.options.request_timeout or self.request_timeout
+
+    def base_interval(self, tx: Transaction) -> float:
+        """B of the back-off."""
+        return backoff.base_interval(tx.options.retry_interval, tx.options.timeout_to_fail, self.retry_interval)
+
+    def interval(self, tx: Transaction, attempts: int) -> float:
+        """Wait after the `attempts`-th error, without jitter."""
+        return backoff.interval(self.base_interval(tx), attempts, self.retry_interval_max)
+
+
+def parsed_custom(text: str) -> Mapping[str, Any]:
+    """custom_data as an object; it was checked when it came in."""
+    return orjson.loads(text) if text else nothing()
+
+
+def snapshot_of(tx: Transaction, rules: Rules, now: int, custom: Mapping[str, Any], recovered: bool) -> Snapshot:
+    """What a plan may see of a transaction."""
+    return Snapshot(
+        gid=tx.gid,
+        status=tx.status,
+        created=tx.created_at,
+        now=now,
+        timeout=rules.timeout(tx),
+        request=tx.body,
+        branches=tx.branches,
+        options=tx.options,
+        custom=custom,
+        settings=rules.settings,
+        answers={
+            question.op: Answer(Outcome.SUCCESS if question.succeeded else Outcome.FAILURE, question.error)
+            for question in tx.questions
+            if not question.pending
+        },
+        recovered=recovered,
+        undoable=rules.protocol.undoable,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Landing:
+    """How one call ended. `sent`: at least one byte may have left. `time` in ms, when it began."""
+
+    key: Key
+    outcome: Outcome
+    text: str
+    time: int
+    duration_ms: int
+    sent: bool
+
+
+class Row:
+    """One transaction as this pass knows it: `tx` is the row as last read or written, with its version and owner."""
+
+    def __init__(self, tx: Transaction, rules: Rules, *, recovered: bool = False) -> None:
+        self.tx = tx
+        self.rules = rules
+        self.recovered = recovered
+        self.custom = parsed_custom(tx.custom_data)
+        self.dirty = False
+        self._touched: set[Key] = set()
+        self._branches: dict[Key, Branch] = {}
+        self._questions: dict[Key, Branch] = {}
+        self._take_in(tx)
+
+    def _take_in(self, tx: Transaction) -> None:
+        """Look at a stored row; what this pass knows better of single branches stands."""
+        mine, asked = self._branches, self._questions
+        touched = self._touched
+        self._branches = {b.key: mine[b.key] if b.key in touched else b for b in tx.branches}
+        self._questions = {q.key: q for q in tx.questions} | {k: q for k, q in asked.items() if k in touched}
+        if self.recovered:
+            self._mark_doubtful()
+
+    def _mark_doubtful(self) -> None:
+        """An earlier node may have begun any pending call that can be undone: count it as started (law 5.4)."""
+        for key, branch in self._branches.items():
+            if branch.pending and not branch.started and branch.op in self.rules.protocol.undoable:
+                self._change(key, replace(branch, started=1))
+
+    def reloaded(self, tx: Transaction) -> None:
+        """Somebody else wrote the row: take it, with what landed here folded in again."""
+        if tx.custom_data != self.tx.custom_data:
+            self.custom = parsed_custom(tx.custom_data)
+        self.tx = tx
+        self._take_in(tx)
+
+    def saved(self, tx: Transaction) -> None:
+        """The candidate has been written (`tx` carries its version)."""
+        self.tx = tx
+
+    def candidate(self, **changes: Any) -> Transaction:
+        """What to write: all that is known now, and these changes."""
+        return replace(
+            self.tx, branches=tuple(self._branches.values()), questions=tuple(self._questions.values()), **changes
+        )
+
+    def snapshot(self, now: int) -> Snapshot:
+        """What the plan sees now."""
+        return snapshot_of(self.candidate(), self.rules, now, self.custom, self.recovered)
+
+    def get(self, key: Key) -> Branch | None:
+        """A branch as it stands."""
+        return self._branches.get(key)
+
+    def question(self, key: Key) -> Branch | None:
+        """A question as it stands."""
+        return self._questions.get(key)
+
+    def ask(self, question: Branch) -> None:
+        """Remember a question before it is put."""
+        self._touched.add(question.key)
+        self._questions[question.key] = question
+
+    def _change(self, key: Key, branch: Branch) -> None:
+        self.dirty = True
+        self._touched.add(key)
+        if key in self._branches:
+            self._branches[key] = branch
+        else:
+            self._questions[key] = branch
+
+    def _find(self, key: Key) -> Branch:
+        return self._branches.get(key) or self._questions[key]
+
+    def skip(self, key: Key) -> None:
+        """Nothing to call (an empty url): success at once."""
+        self._change(key, replace(self._find(key), status=BranchStatus.SUCCEED))
+
+    def start(self, key: Key, now: int) -> None:
+        """A call is about to leave."""
+        branch = self._find(key)
+        started_at = now if branch.started_at is None else branch.started_at
+        self._change(key, replace(branch, started=branch.started + 1, started_at=started_at))
+
+    def forget_waits(self, until: int | None = None) -> None:
+        """Somebody wants it tried now: waits that end by `until` (ms; None: all) count no longer."""
+        for branches in (self._branches, self._questions):
+            for key, branch in branches.items():
+                if branch.retry_at is not None and (until is None or branch.retry_at <= until):
+                    branches[key] = replace(branch, retry_at=None)
+                    self._touched.add(key)
+
+    def put_off(self, key: Key, now: int, seconds: float) -> None:
+        """No slot was to be had: later, and no attempt is counted."""
+        self._change(key, replace(self._find(key), retry_at=now + round(seconds * 1000)))
+
+    def land(self, landing: Landing, random: float) -> Branch:
+        """Fold a landed call in; `random` in [0, 1) jitters the back-off. Returns the branch as it stands now."""
+        branch = self._find(landing.key)
+        question = landing.key not in self._branches
+        op = QUESTION if question else self.rules.protocol.ops[branch.op]
+        text = landing.text[:ERROR_CHARS] if landing.outcome is not Outcome.SUCCESS else ""
+        attempt = Attempt(landing.time, landing.duration_ms, landing.outcome, text)
+        branch = record(evolve(branch, landing.outcome, op), attempt)
+        branch = replace(branch, retry_at=self._retry_at(branch, landing, random))
+        self._change(landing.key, branch)
+        return branch
+
+    def _retry_at(self, branch: Branch, landing: Landing, random: float) -> int | None:
+        if not branch.pending:
+            return None
+        base = self.rules.base_interval(self.tx)
+        if landing.outcome is Outcome.ONGOING:
+            wait = base
+        elif not landing.sent:
+            wait = backoff.unsent_interval(base, branch.attempts)
+        else:
+            wait = self.rules.interval(self.tx, branch.attempts)
+        return landing.time + landing.duration_ms + round(backoff.jittered(wait, random) * 1000)
+
+    def try_at(self, branch: Branch, quick_tries: int) -> tuple[int, bool]:
+        """When this branch may be called (ms; 0 = now), and whether the pass should stay for it."""
+        if branch.retry_at is None:
+            return 0, False
+        if 0 < branch.attempts <= quick_tries and branch.log and branch.log[-1].outcome is not Outcome.ONGOING:
+            wait = backoff.quick_interval(self.rules.base_interval(self.tx), branch.attempts)
+            return (branch.ended_at or 0) + round(wait * 1000), True
+        return branch.retry_at, False

@@ -1,0 +1,119 @@
+"""Claims what is due, keeps leases, wakes up for what is due before the next poll (architecture, section 5)."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from dtm.core.errors import DtmError
+from dtm.core.node import Node
+from dtm.core.passes import Passes, Start
+from dtm.core.store.base import Claim, Hold, Save
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+BATCH = 100
+HOUSEKEEPING = 0.5
+
+
+class Scheduler:
+    """Two loops: one claims, one looks after the leases of what runs here."""
+
+    def __init__(self, node: Node, passes: Passes) -> None:
+        self._node = node
+        self._passes = passes
+        self._wake = asyncio.Event()
+        self._timers: dict[int, asyncio.TimerHandle] = {}
+        self._tasks: list[asyncio.Task[None]] = []
+        passes.on_parked = self.wake_at
+
+    def start(self) -> None:
+        """Begin to claim and to renew."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._claim_loop()), loop.create_task(self._every(HOUSEKEEPING, self._tend))]
+
+    async def stop(self, grace: float) -> None:
+        """Claim nothing more, drain the passes, then let their leases go (SIGTERM, law 13)."""
+        self._node.draining = True
+        claiming, *others = self._tasks or [asyncio.create_task(asyncio.sleep(0))]
+        await self._end([claiming])
+        await self._passes.drain(grace)
+        await self._end(others)
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+
+    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def claim_once(self, ahead: float = 0.0) -> int:
+        """Claim one batch of what is due within `ahead` seconds, and start it; how many rows were claimed."""
+        if self._passes.full:
+            return 0
+        node = self._node
+        boot = node.clock.boot()
+        claims = await node.store.claim_due(node.token(), BATCH, node.lease, ahead)
+        horizon = node.store.now() + round(ahead * 1000)
+        for claim in claims:
+            if claim.tx.trans_type not in node.rules:
+                await self._hand_back(claim)
+                continue
+            waits = [b.retry_at for b in (*claim.tx.branches, *claim.tx.questions) if b.retry_at is not None]
+            called_for = claim.found_due < min(waits, default=0)
+            forget = None if called_for else horizon
+            self._passes.start(Start(claim.tx, boot + node.lease, boot, claim.found_doubt, forget))
+        return len(claims)
+
+    async def _hand_back(self, claim: Claim) -> None:
+        """A protocol that is not enabled here: leave the row as it was found, for a while."""
+        log.warning("no such protocol here: gid=%s trans_type=%s", claim.tx.gid, claim.tx.trans_type)
+        due = self._node.store.now() + round(self._node.lease * 4000)
+        hold = Hold("", due)
+        await self._node.store.save(Save(claim.tx, claim.tx.version, hold=hold, doubt=claim.found_doubt))
+
+    def wake_at(self, due: int) -> None:
+        """A row was parked until `due` (ms): if that is before the next poll, a timer of our own wakes us."""
+        wait = (due - self._node.store.now()) / 1000
+        if wait >= self._node.poll_interval or due in self._timers or self._node.draining:
+            return
+        self._timers[due] = asyncio.get_running_loop().call_later(max(wait, 0) + 0.001, self._ring, due)
+
+    def _ring(self, due: int) -> None:
+        self._timers.pop(due, None)
+        self._wake.set()
+
+    async def _claim_loop(self) -> None:
+        while True:
+            self._wake.clear()
+            if await self._guarded(self.claim_once) == BATCH:
+                continue
+            try:
+                async with asyncio.timeout(self._node.poll_interval):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    async def _tend(self) -> None:
+        await self._passes.renew()
+        await self._passes.look()
+
+    async def _every(self, seconds: float, work: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(min(seconds, self._node.lease / 6))
+            await self._guarded(work)
+
+    async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T | None:
+        """Trouble with the store must not end a loop: it is logged, and the next round tries again."""
+        try:
+            return await work()
+        except DtmError as error:
+            log.warning("store: %s", error)
+        except Exception:
+            log.exception("the scheduler goes on after")
+        return None

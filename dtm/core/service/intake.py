@@ -1,0 +1,175 @@
+"""From a request's body to a validated `Request`: nothing is stored before all of this has said yes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+import orjson
+
+from dtm.core.errors import InvalidRequest
+from dtm.core.model import Branch, Options, Verb, nothing
+from dtm.core.protocol import Request
+from dtm.core.registry import Registered
+from dtm.core.schemas import Schemas
+from dtm.core.transport.wire import legal_header, url_problem
+
+OPTION_KEYS = tuple(field.name for field in fields(Options))
+URL_KEYS = ("query_prepared",)
+"""Body keys of the common wire that hold a url, though no branch does."""
+
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+@dataclass(frozen=True, slots=True)
+class Intake:
+    """A validated body: who speaks for it, the `request` for its functions, custom_data and a reason as sent."""
+
+    registered: Registered
+    request: Request
+    custom_data: str
+    reason: str
+
+    def branches(self, topic: Callable[[str], tuple[str, ...] | None]) -> tuple[Branch, ...]:
+        """The branches that this request makes, each url checked. InvalidRequest for what a schema cannot say."""
+        request = replace(self.request, topic=topic)
+        made = checked_branches(self.registered.protocol.expand(request), self.registered, self.request.body)
+        for key in URL_KEYS:
+            _check_url(self.request.body.get(key, ""), self.request.body)
+        return made
+
+
+def without_nulls(value: Any) -> Any:
+    """Null means absent, at any depth: SDKs send many of them."""
+    if isinstance(value, dict):
+        return {key: without_nulls(item) for key, item in value.items() if item is not None}
+    if isinstance(value, list):
+        return [without_nulls(item) for item in value]
+    return value
+
+
+def checked_branches(made: Iterable[Branch], registered: Registered, body: Mapping[str, Any]) -> tuple[Branch, ...]:
+    """What `expand` or `register` made, fit to be stored; a bad url is reported where it stands in the body."""
+    branches = tuple(made)
+    if len({branch.key for branch in branches}) != len(branches):
+        raise InvalidRequest("", "two branches have the same branch_id and op")
+    for branch in branches:
+        if branch.op not in registered.protocol.ops:
+            raise InvalidRequest("", f"protocol {registered.protocol.name} has no operation {branch.op!r}")
+        if not 0 < len(branch.branch_id) <= 128 or CONTROL.search(branch.branch_id):
+            raise InvalidRequest("/branch_id", "expected 1 to 128 characters, none of them a control character")
+        _check_url(branch.url, body)
+    return branches
+
+
+def _check_url(url: str, body: Mapping[str, Any]) -> None:
+    problem = url_problem(url) if url else None
+    if problem:
+        raise InvalidRequest(_pointer_to(url, body) or "", problem)
+
+
+def _pointer_to(wanted: str, value: Any, pointer: str = "") -> str | None:
+    """Where a string stands in a body, as a JSON pointer."""
+    if value == wanted and isinstance(value, str):
+        return pointer
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, item in items:
+        found = _pointer_to(wanted, item, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
+        if found is not None:
+            return found
+    return None
+
+
+class Reader:
+    """Reads bodies for the protocols that are enabled here."""
+
+    def __init__(self, enabled: Mapping[str, Registered], schemas: Schemas) -> None:
+        self._enabled = enabled
+        self._common = schemas.compile("common.json")
+        self._reference = schemas.compile("common.json#/$defs/reference")
+        self._registration = schemas.compile("common.json#/$defs/registration")
+
+    def transaction(self, verb: Verb, raw: Mapping[str, Any]) -> Intake:
+        """The body of prepare and submit."""
+        body = without_nulls(raw)
+        self._common.check(body)
+        registered = self.protocol(body["trans_type"])
+        registered.validate_request.check(body)
+        custom_data, custom = _custom(body.get("custom_data", ""))
+        request = Request(
+            verb=verb,
+            gid=body["gid"],
+            trans_type=registered.protocol.name,
+            body={key: value for key, value in body.items() if key in registered.body_keys},
+            options=_options(body),
+            custom=custom,
+            settings=registered.settings,
+        )
+        return Intake(registered, request, custom_data, body.get("rollback_reason", ""))
+
+    def reference(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The body of a verb that names a transaction: gid, and perhaps trans_type and rollback_reason."""
+        body: Mapping[str, Any] = without_nulls(raw)
+        self._reference.check(body)
+        return body
+
+    def registration(self, raw: Mapping[str, Any], implied_type: str | None) -> tuple[Registered, Request]:
+        """The body of registerBranch: flat, strings only; the old paths imply the trans_type."""
+        body = without_nulls(raw)
+        if implied_type is not None:
+            body.setdefault("trans_type", implied_type)
+        self._registration.check(body)
+        name = body["trans_type"]
+        registered = self._enabled.get(name)
+        if registered is None or registered.validate_branch is None:
+            raise InvalidRequest("/trans_type", f"unknow trans type: {name}")
+        registered.validate_branch.check(body)
+        request = Request(
+            verb=Verb.REGISTER,
+            gid=body["gid"],
+            trans_type=registered.protocol.name,
+            body=body,
+            settings=registered.settings,
+        )
+        return registered, request
+
+    def protocol(self, name: str) -> Registered:
+        """An enabled protocol by its wire name."""
+        registered = self._enabled.get(name)
+        if registered is None:
+            names = ", ".join(sorted(self._enabled))
+            raise InvalidRequest("/trans_type", f"expected one of the protocols enabled here ({names}), got {name!r}")
+        return registered
+
+
+def _options(body: Mapping[str, Any]) -> Options:
+    given = {key: body[key] for key in OPTION_KEYS if key in body}
+    if not given.get("branch_headers"):
+        given.pop("branch_headers", None)  # one SDK sends its empty map as a list
+    options = Options(**given)
+    for name, value in options.branch_headers.items():
+        if not legal_header(name, value):
+            pointer = "/branch_headers/" + name.replace("~", "~0").replace("/", "~1")
+            raise InvalidRequest(pointer, "expected a legal header that is not one of the coordinator's own")
+    return options
+
+
+def _custom(text: str) -> tuple[str, Mapping[str, Any]]:
+    """custom_data as sent, and as an object."""
+    if not text:
+        return "", nothing()
+    try:
+        custom = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest("/custom_data", f"expected the text of a JSON object: {error}") from error
+    if custom is None:
+        return "", nothing()
+    if not isinstance(custom, dict):
+        raise InvalidRequest("/custom_data", f"expected the text of a JSON object, got {type(custom).__name__}")
+    return text, custom

@@ -1,0 +1,119 @@
+"""How a verb changes a stored row, by the law of leases: a free row is taken and run, an owned one told (law 5.10)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from dtm.core.errors import NotFound, StaleVersion, StoreUnavailable
+from dtm.core.hookspecs import StatusChanged
+from dtm.core.model import Status, Transaction
+from dtm.core.node import Node
+from dtm.core.passes import Passes, Start
+from dtm.core.store.base import Hold, Save
+
+TRIES = 50
+"""Compare-and-sets a verb may lose in a row; each loss means that somebody else got through."""
+
+Decide = Callable[[Transaction], Transaction | None]
+"""What a row should be: another value, the same one to have a parked row run now, None to leave it. May raise."""
+
+
+class Writer:
+    """Creates and changes transactions, and starts the passes that follow."""
+
+    def __init__(self, node: Node, passes: Passes) -> None:
+        self._node = node
+        self._passes = passes
+
+    async def create(self, tx: Transaction) -> Transaction | None:
+        """Store a new transaction and run it if it has anything to do; None when the gid exists."""
+        hold = self._hold(tx)
+        boot = self._node.clock.boot()
+        next_at = hold.due_at if not hold.owner else self._first_try(tx)
+        tx = replace(tx, owner=hold.owner, due_at=hold.due_at, doubt=bool(hold.owner), next_at=next_at)
+        stored = await self._node.store.insert(tx)
+        if stored is None:
+            return None
+        self._tell(None, stored)
+        self._follow(stored, hold, boot, recovered=False)
+        return stored
+
+    async def change(self, gid: str, decide: Decide) -> Transaction:
+        """Change what is stored; the row that `decide` saw is the row that is written, or it is asked again.
+
+        Returns the row as it is now. NotFound when there is no such gid; whatever `decide` raises.
+        """
+        for _ in range(TRIES):
+            tx = await self._node.store.load(gid)
+            if tx is None:
+                raise NotFound(f"no TransGlobal with gid: {gid} found")
+            wanted = decide(tx)
+            if wanted is None:
+                return tx
+            if wanted is tx and (tx.owner or self._passes.idle_until(tx)[0]):
+                self._passes.notify(gid)
+                return tx
+            try:
+                return await self._write(tx, wanted)
+            except StaleVersion:
+                continue
+        raise StoreUnavailable(f"the transaction {gid} changes too fast, try again")
+
+    async def _write(self, before: Transaction, wanted: Transaction) -> Transaction:
+        if wanted.status.final:
+            wanted = replace(wanted, finished_at=self._node.store.now())
+        hold = None if before.owner else self._hold(wanted)
+        if hold is not None:
+            next_at = hold.due_at if not hold.owner else self._first_try(wanted)
+            wanted = replace(wanted, owner=hold.owner, due_at=hold.due_at, next_at=next_at)
+        doubt = True if hold is not None and hold.owner and wanted.status is not Status.ABORTING else None
+        boot = self._node.clock.boot()
+        with_request = _asked(before) != _asked(wanted)
+        version = await self._node.store.save(
+            Save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
+        )
+        stored = replace(wanted, version=version)
+        if stored.status is not before.status:
+            self._tell(before.status, stored)
+        if hold is None:
+            self._passes.notify(stored.gid)
+        else:
+            self._follow(stored, hold, boot, recovered=before.doubt)
+        return stored
+
+    def _hold(self, tx: Transaction) -> Hold:
+        """Who is to hold a free row in this state: nobody if it has nothing to do, else this node, if it has room."""
+        if tx.status.final:
+            return Hold("", None)
+        idle, until = self._passes.idle_until(tx)
+        if idle:
+            return Hold("", until)
+        now = self._node.store.now()
+        if self._passes.full:
+            return Hold("", now)
+        return Hold(self._node.token(), now + round(self._lease(tx) * 1000))
+
+    def _lease(self, tx: Transaction) -> float:
+        return self._node.lease_for(self._node.rules[tx.trans_type].call_timeout(tx))
+
+    def _first_try(self, tx: Transaction) -> int:
+        """What `next_cron_time` shows until the first pass has ended."""
+        return self._node.store.now() + round(self._node.rules[tx.trans_type].base_interval(tx) * 1000)
+
+    def _follow(self, tx: Transaction, hold: Hold, boot: float, *, recovered: bool) -> None:
+        """The row is written: run it here, or see to it that its time is not missed."""
+        if hold.owner:
+            lease_end = boot + self._lease(tx)
+            self._passes.start(Start(tx, lease_end, boot, recovered=recovered, forget_until=None))
+        elif hold.due_at is not None:
+            self._passes.on_parked(hold.due_at)
+
+    def _tell(self, before: Status | None, tx: Transaction) -> None:
+        now = tx.updated_at if before is None else self._node.store.now()
+        self._node.observe(StatusChanged(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
+
+
+def _asked(tx: Transaction) -> tuple[object, ...]:
+    """The parts of a row that its request document holds and a verb may change."""
+    return tx.options, tx.custom_data, len(tx.branches)

@@ -1,0 +1,233 @@
+"""The two JSON documents of a row: `request` (what was asked) and `state` (how it stands).
+
+request: `{"body", "options", "custom_data", "branches": [[branch_id, op, url, payload], ...]}`; the last three only
+when there is something to say. A url or payload that is also a string of the body (8 characters or more) is written as
+that string's index among the body's distinct strings, in document order: steps and payloads are stored once. A payload
+is text when it is valid UTF-8, else `{"b64": ...}`.
+
+state: `{"branches": [{...}, ...], "questions", "reason", "result", "next_at", "trouble"}`, again without what is not
+there; its branches stand in the order of the request's. A save writes this document only.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
+from dataclasses import MISSING, fields
+from types import MappingProxyType
+from typing import Any
+
+import orjson
+
+from dtm.core.errors import CorruptRow, InvalidRequest
+from dtm.core.model import Attempt, Branch, BranchStatus, Options, Outcome, Status, Transaction
+
+COLUMNS = (
+    "id", "gid", "trans_type", "protocol_version", "status", "version", "owner", "doubt", "due_at",
+    "created_at", "updated_at", "finished_at", "request", "state",
+)  # fmt: skip
+"""The columns of a row, in the order in which `decode` wants them."""
+
+STATUS_CODE: dict[str, int] = {status: code for code, status in enumerate(Status, start=1)}
+"""prepared 1, submitted 2, aborting 3, succeed 4, failed 5."""
+
+STATUS_OF = dict(enumerate(Status, start=1))
+"""The other way round."""
+
+FIRST_FINAL = STATUS_CODE[Status.SUCCEED]
+SHARED_CHARS = 8
+
+_BRANCH_STATUS = {status.value: status for status in BranchStatus}
+_OUTCOME = {outcome.value: outcome for outcome in Outcome}
+_OPTIONS = Options()
+_OPTION_NAMES = tuple(option.name for option in fields(Options) if option.default_factory is MISSING)
+
+
+def encode_request(tx: Transaction) -> bytes:
+    """The request document. InvalidRequest when it holds what JSON cannot."""
+    document: dict[str, Any] = {"body": tx.body}
+    if tx.options != _OPTIONS:
+        document["options"] = _options(tx.options)
+    if tx.custom_data:
+        document["custom_data"] = tx.custom_data
+    if tx.branches:
+        places = _distinct_strings(tx.body)
+        document["branches"] = [
+            [branch.branch_id, branch.op, places.get(branch.url, branch.url), _payload(branch.payload, places)]
+            for branch in tx.branches
+        ]
+    return _dump(document)
+
+
+def encode_state(tx: Transaction) -> bytes:
+    """The state document. InvalidRequest when it holds what JSON cannot."""
+    document: dict[str, Any] = {}
+    standings = [_standing(branch) for branch in tx.branches]
+    if any(standings):
+        document["branches"] = standings
+    if tx.questions:
+        document["questions"] = [
+            [asked.branch_id, asked.op, asked.url, _payload(asked.payload, {}), _standing(asked)]
+            for asked in tx.questions
+        ]
+    for name in ("reason", "result", "trouble"):
+        if text := getattr(tx, name):
+            document[name] = text
+    if tx.next_at is not None:
+        document["next_at"] = tx.next_at
+    return _dump(document)
+
+
+def decode(row: Sequence[Any]) -> Transaction:
+    """The transaction of a row in the order of COLUMNS. CorruptRow, naming gid and id, when it cannot be read."""
+    (row_id, gid, trans_type, protocol_version, status, version, owner, doubt, due_at,
+     created_at, updated_at, finished_at, request, state) = row  # fmt: skip
+    try:
+        asked = orjson.loads(request)
+        stands = orjson.loads(state)
+        return Transaction(
+            gid=gid,
+            trans_type=trans_type,
+            protocol_version=protocol_version,
+            status=STATUS_OF[status],
+            created_at=created_at,
+            body=asked["body"],
+            options=Options(**asked["options"]) if "options" in asked else _OPTIONS,
+            custom_data=asked.get("custom_data", ""),
+            branches=_branches(asked, stands),
+            questions=tuple(_branch(question[:4], question[4], ()) for question in stands.get("questions", ())),
+            reason=stands.get("reason", ""),
+            result=stands.get("result", ""),
+            next_at=stands.get("next_at"),
+            trouble=stands.get("trouble", ""),
+            id=row_id,
+            version=version,
+            owner=owner,
+            doubt=bool(doubt),
+            due_at=due_at,
+            updated_at=updated_at,
+            finished_at=finished_at,
+        )
+    except (ValueError, TypeError, LookupError, AttributeError) as error:
+        raise CorruptRow(f"transaction {gid!r} (id {row_id}) cannot be read: {error!r}") from error
+
+
+def unreadable(row: Sequence[Any], error: CorruptRow) -> Transaction:
+    """A row that `decode` refuses, for showing only: its columns, and the error as its `trouble`."""
+    known = dict(zip(COLUMNS[:-2], row, strict=False))
+    status = STATUS_OF.get(known.pop("status"), Status.PREPARED)
+    return Transaction(**{**known, "status": status, "doubt": bool(known["doubt"])}, trouble=str(error))
+
+
+def _dump(document: Mapping[str, Any]) -> bytes:
+    try:
+        return orjson.dumps(document, default=_plain)
+    except orjson.JSONEncodeError as error:
+        raise InvalidRequest("", f"cannot be stored: {error}") from error
+
+
+def _plain(value: object) -> dict[str, Any]:
+    if isinstance(value, MappingProxyType):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is no JSON")
+
+
+def _options(options: Options) -> dict[str, Any]:
+    changed = {name: getattr(options, name) for name in _OPTION_NAMES}
+    changed = {name: value for name, value in changed.items() if value}
+    if options.branch_headers:
+        changed["branch_headers"] = dict(options.branch_headers)
+    return changed
+
+
+def _distinct_strings(body: Any) -> dict[str, int]:
+    """The longer strings among the body's values -> place, depth first, in document order. Not recursive: a body may
+    be nested deeper than Python's stack.
+    """
+    places: dict[str, int] = {}
+    stack = [body]
+    while stack:
+        value = stack.pop()
+        if isinstance(value, str):
+            if len(value) >= SHARED_CHARS:
+                places.setdefault(value, len(places))
+        elif isinstance(value, (list, tuple)):
+            stack.extend(reversed(value))
+        elif isinstance(value, (dict, MappingProxyType)):
+            stack.extend(reversed(list(value.values())))
+    return places
+
+
+def _payload(payload: bytes, places: Mapping[str, int]) -> str | int | dict[str, str]:
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        return {"b64": b64encode(payload).decode()}
+    return places.get(text, text)
+
+
+def _standing(branch: Branch) -> dict[str, Any]:
+    standing: dict[str, Any] = {}
+    if branch.status is not BranchStatus.PREPARED:
+        standing["status"] = branch.status
+    if branch.started:
+        standing["started"] = branch.started
+    if branch.attempts:
+        standing["attempts"] = branch.attempts
+    if branch.started_at is not None:
+        standing["from"] = branch.started_at
+    if branch.ended_at is not None:
+        standing["to"] = branch.ended_at
+    if branch.error:
+        standing["error"] = branch.error
+    if branch.retry_at is not None:
+        standing["retry"] = branch.retry_at
+    if branch.log:
+        standing["log"] = [
+            [entry.time, entry.duration_ms, entry.outcome, entry.error]
+            if entry.error
+            else [entry.time, entry.duration_ms, entry.outcome]
+            for entry in branch.log
+        ]
+    if branch.answered:
+        standing["answered"] = branch.answered
+    return standing
+
+
+def _branches(asked: Mapping[str, Any], stands: Mapping[str, Any]) -> tuple[Branch, ...]:
+    branches = asked.get("branches", ())
+    strings = list(_distinct_strings(asked["body"])) if branches else ()
+    standings = stands.get("branches") or [{}] * len(branches)
+    pairs = zip(branches, standings, strict=True)
+    return tuple(_branch(branch, standing, strings) for branch, standing in pairs)
+
+
+def _branch(asked: Sequence[Any], standing: Mapping[str, Any], strings: Sequence[str]) -> Branch:
+    branch_id, op, url, payload = asked
+    if isinstance(url, int):
+        url = strings[url]
+    if isinstance(payload, int):
+        payload = strings[payload]
+    data = payload.encode() if isinstance(payload, str) else b64decode(payload["b64"], validate=True)
+    if not standing:
+        return Branch(branch_id, op, url, data)
+    get = standing.get
+    return Branch(
+        branch_id,
+        op,
+        url,
+        data,
+        _BRANCH_STATUS[get("status", "prepared")],
+        get("started", 0),
+        get("attempts", 0),
+        get("from"),
+        get("to"),
+        get("error", ""),
+        get("retry"),
+        tuple(_attempt(*entry) for entry in get("log", ())),
+        get("answered", 0),
+    )
+
+
+def _attempt(time: int, duration_ms: int, outcome: str, error: str = "") -> Attempt:
+    return Attempt(time, duration_ms, _OUTCOME[outcome], error)

@@ -1,0 +1,194 @@
+"""Group commit: the writes that arrive while a flush is in flight go to the database together, in the next one.
+
+There is no timer: a lone item leaves at once. What the engine hands in is one coroutine, `flush(items)`, which says of
+each item whether it was written.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from dtm.core.errors import DtmError, OutcomeUnknown, StoreUnavailable
+from dtm.core.model import Transaction
+from dtm.core.store.base import Save
+
+MAX_ROWS = 200
+MAX_BYTES = 1_000_000
+ROW_BYTES = 200
+"""About what a row's columns take besides its documents."""
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Insert:
+    """A new row: `tx` complete with id and version, and its two documents (empty where the engine has no use)."""
+
+    tx: Transaction
+    request: bytes
+    state: bytes
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return ROW_BYTES + len(self.request) + len(self.state)
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A compare-and-set: `change`, the version it means to write, the time, the documents (None: not written)."""
+
+    change: Save
+    version: int
+    now: int
+    request: bytes | None
+    state: bytes
+
+    @property
+    def tx(self) -> Transaction:
+        """The transaction as it is to be stored."""
+        return self.change.tx
+
+    @property
+    def size(self) -> int:
+        """Bytes, roughly."""
+        return ROW_BYTES + len(self.request or b"") + len(self.state)
+
+
+Item = Insert | Update
+
+Verdict = bool | DtmError
+"""Of one item: written; not written, because the gid exists or the version is another; or its own error."""
+
+Flush = Callable[[list[Item]], Awaitable[list[Verdict]]]
+"""Write a batch; one verdict per item, in order.
+
+Raises OutcomeUnknown: its fate is not known. StoreUnavailable: certainly nothing was done. Any other DtmError: nothing
+was done, and one of the items is to blame.
+"""
+
+
+@dataclass(eq=False, slots=True)
+class _Waiting:
+    item: Item
+    answer: asyncio.Future[bool]
+
+
+class GroupCommit:
+    """One queue in front of `lanes` concurrent flushes.
+
+    `timeout` in seconds, for each item: still queued then, it is withdrawn (StoreUnavailable); in a flush, its fate is
+    unknown to its caller (OutcomeUnknown) while the flush goes on. At most one item per gid is in flight, so that the
+    writes of one transaction keep their order.
+    """
+
+    def __init__(self, flush: Flush, *, lanes: int = 1, timeout: float = 5.0) -> None:
+        self.flushes = 0
+        """Batches sent so far."""
+        self.items = 0
+        """Items sent so far, in these batches."""
+        self._backend = flush
+        self._lanes = lanes
+        self._timeout = timeout
+        self._queue: dict[_Waiting, None] = {}
+        self._flying: set[str] = set()
+        self._flights: set[asyncio.Task[None]] = set()
+        self._closing = False
+
+    async def write(self, item: Item) -> bool:
+        """Write an item: True, durably, or False on a conflict. StoreUnavailable, OutcomeUnknown, or its own error.
+
+        A cancelled caller takes its item along while that is still queued; an item in a flush stays there.
+        """
+        if self._closing:
+            raise StoreUnavailable("the store is closed")
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(item, loop.create_future())
+        self._queue[waiting] = None
+        if len(self._flights) < self._lanes:
+            # The set keeps the task alive: asyncio itself holds only a weak reference.
+            self._flights.add(loop.create_task(self._fly()))
+        timer = loop.call_later(self._timeout, self._expire, waiting)
+        try:
+            return await waiting.answer
+        finally:
+            timer.cancel()
+            self._queue.pop(waiting, None)
+
+    async def close(self) -> None:
+        """Take nothing new, write what is queued, wait for what is in flight, `timeout` at most. Idempotent."""
+        self._closing = True
+        if self._flights:
+            await asyncio.wait(self._flights, timeout=self._timeout)
+
+    def _expire(self, waiting: _Waiting) -> None:
+        if waiting.answer.done():
+            return
+        if waiting in self._queue:
+            del self._queue[waiting]
+            waiting.answer.set_exception(StoreUnavailable("the database is too slow: the write was withdrawn"))
+        else:
+            waiting.answer.set_exception(OutcomeUnknown("the database has not answered: the write may be stored"))
+
+    async def _fly(self) -> None:
+        try:
+            while batch := self._gather():
+                gids = {waiting.item.tx.gid for waiting in batch}
+                self._flying |= gids
+                try:
+                    await self._flush(batch)
+                finally:
+                    self._flying -= gids
+        finally:
+            # Here, not in a callback later: between the two an item would find its lane taken by a task that has ended.
+            task = asyncio.current_task()
+            assert task is not None
+            self._flights.discard(task)
+
+    def _gather(self) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        gids: set[str] = set()
+        size = 0
+        for waiting in self._queue:
+            gid = waiting.item.tx.gid
+            if gid in gids or gid in self._flying:
+                continue
+            size += waiting.item.size
+            if batch and size > MAX_BYTES:
+                break
+            gids.add(gid)
+            batch.append(waiting)
+            if len(batch) == MAX_ROWS:
+                break
+        for waiting in batch:
+            del self._queue[waiting]
+        # In key order: overlapping unsorted batches meet deadlocks, sorted ones do not.
+        return sorted(batch, key=lambda waiting: waiting.item.tx.id)
+
+    async def _flush(self, batch: list[_Waiting]) -> None:
+        self.flushes += 1
+        self.items += len(batch)
+        try:
+            verdicts = await self._backend([waiting.item for waiting in batch])
+        except (OutcomeUnknown, StoreUnavailable) as error:
+            verdicts = [type(error)(str(error)) for _ in batch]  # one each: a traceback is not to be shared
+        except DtmError as error:
+            if len(batch) > 1:
+                middle = len(batch) // 2
+                await self._flush(batch[:middle])
+                await self._flush(batch[middle:])
+                return
+            verdicts = [error]
+        except Exception as error:
+            log.exception("a flush of %d items failed", len(batch))
+            verdicts = [OutcomeUnknown(f"the write may be stored: {error!r}") for _ in batch]
+        for waiting, verdict in zip(batch, verdicts, strict=True):
+            if waiting.answer.done():
+                continue
+            if isinstance(verdict, bool):
+                waiting.answer.set_result(verdict)
+            else:
+                waiting.answer.set_exception(verdict)

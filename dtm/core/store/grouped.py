@@ -1,0 +1,105 @@
+"""What every engine does alike: ids, versions and documents of a write, before group commit takes it."""
+
+from __future__ import annotations
+
+import random
+from abc import abstractmethod
+from dataclasses import replace
+
+from dtm.core.clock import Clock
+from dtm.core.errors import DtmError, InvalidRequest, StaleVersion, StoreUnavailable
+from dtm.core.model import Transaction
+from dtm.core.store.base import IdSource, Save, Store, next_version
+from dtm.core.store.codec import encode_request, encode_state
+from dtm.core.store.group_commit import GroupCommit, Insert, Item, Update, Verdict
+
+GID_CHARS = 128
+ID_TRIES = 10
+
+
+class IdTaken(DtmError):
+    """Another transaction's row has this id: ask for another. Never leaves the store."""
+
+
+class GroupedStore(Store):
+    """A store whose inserts and saves go through group commit."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock | None = None,
+        clock_offset: float = 0.0,
+        rng: random.Random | None = None,
+        db_timeout: float = 5.0,
+        lanes: int = 1,
+    ) -> None:
+        super().__init__(clock=clock, clock_offset=clock_offset, rng=rng)
+        self.db_timeout = db_timeout
+        """Seconds after which a caller hears that the database does not answer."""
+        self.commits = GroupCommit(self._flush, lanes=lanes, timeout=db_timeout)
+        self._ids = IdSource(self.rng)
+        self._open = False
+
+    @abstractmethod
+    async def _flush(self, items: list[Item]) -> list[Verdict]:
+        """Write a batch, as `group_commit.Flush` says; an insert whose id is another row's has the verdict IdTaken."""
+
+    def now(self) -> int:
+        """The clock's date, moved by `clock_offset` (ms)."""
+        return self.clock.wall() + to_ms(self.clock_offset)
+
+    async def insert(self, tx: Transaction) -> Transaction | None:
+        """As the contract says."""
+        self._check_open()
+        _check_gid(tx.gid)
+        request, state = self._request_of(tx), self._state_of(tx)
+        for _ in range(ID_TRIES):
+            stored = replace(
+                tx, id=self._ids.new_id(self.now()), version=next_version(0, self.rng), updated_at=tx.created_at
+            )
+            try:
+                written = await self.commits.write(Insert(stored, request, state))
+            except IdTaken:
+                continue
+            return stored if written else None
+        raise StoreUnavailable("found no free row id")
+
+    async def save(self, change: Save) -> int:
+        """As the contract says."""
+        self._check_open()
+        version = next_version(change.expect, self.rng)
+        request = self._request_of(change.tx) if change.with_request else None
+        item = Update(change, version, self.now(), request, self._state_of(change.tx))
+        if not await self.commits.write(item):
+            raise StaleVersion(f"transaction {change.tx.gid!r} no longer has version {change.expect}")
+        return version
+
+    def _check_open(self) -> None:
+        if not self._open:
+            raise StoreUnavailable("the store is not open")
+
+    def _request_of(self, tx: Transaction) -> bytes:
+        return encode_request(tx)
+
+    def _state_of(self, tx: Transaction) -> bytes:
+        return encode_state(tx)
+
+
+def _check_gid(gid: str) -> None:
+    """Refuse what a column might cut short: a gid is compared byte for byte, whole."""
+    if len(gid) > GID_CHARS or not is_unicode(gid):
+        raise InvalidRequest("/gid", f"expected at most {GID_CHARS} characters of valid Unicode")
+
+
+def to_ms(seconds: float) -> int:
+    """Whole milliseconds."""
+    return round(seconds * 1000)
+
+
+def is_unicode(text: str) -> bool:
+    """Whether a text can be written as UTF-8: one with a lone surrogate cannot."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

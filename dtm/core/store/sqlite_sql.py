@@ -1,0 +1,94 @@
+"""The statements of the embedded database, all constant. Sets of rows go in as one JSON parameter, however many."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import orjson
+
+from dtm.core.model import Status
+from dtm.core.store.base import TAG_BITS, Filter
+from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
+
+# ruff: noqa: S608 - nothing is formatted in here but constants of this package; values are always parameters
+
+# As blobs: a document that is no UTF-8 is then the codec's affair, and no error of the whole query.
+_ROW = ", ".join((*COLUMNS[:-2], "CAST(request AS BLOB)", "CAST(state AS BLOB)"))
+_MARKS = ", ".join("?" * len(COLUMNS))
+
+INSERT = f"INSERT INTO dtm_transaction ({', '.join(COLUMNS)}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING"
+GID_EXISTS = "SELECT 1 FROM dtm_transaction WHERE gid = ?"
+
+UPDATE = """
+    UPDATE dtm_transaction SET status = ?1, version = ?2, updated_at = ?3, finished_at = ?4, state = ?5,
+        request = coalesce(?6, request), doubt = coalesce(?7, doubt), owner = coalesce(?8, owner),
+        due_at = CASE WHEN ?8 IS NULL THEN due_at ELSE ?9 END
+    WHERE id = ?10 AND version = ?11"""
+
+LOAD = f"SELECT {_ROW} FROM dtm_transaction WHERE gid = ?"
+LOAD_IDS = f"SELECT {_ROW} FROM dtm_transaction WHERE id IN (SELECT value FROM json_each(?))"
+
+DUE = "SELECT id, doubt, due_at FROM dtm_transaction WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"
+CLAIM = f"""
+    UPDATE dtm_transaction SET owner = ?1, due_at = ?2, version = ((version >> {TAG_BITS}) + 1) << {TAG_BITS} | ?3,
+        doubt = CASE WHEN status >= {STATUS_CODE[Status.ABORTING]} THEN doubt ELSE 1 END
+    WHERE id IN (SELECT value FROM json_each(?4))"""
+
+HELD = """
+    SELECT t.id, t.version FROM json_each(?) AS held CROSS JOIN dtm_transaction AS t
+    ON t.id = json_extract(held.value, '$[0]') WHERE t.owner = json_extract(held.value, '$[1]')"""
+RENEW = """
+    UPDATE dtm_transaction SET due_at = max(coalesce(due_at, 0), ?)
+    WHERE id IN (SELECT value FROM json_each(?))"""
+
+MAKE_DUE = f"""
+    UPDATE dtm_transaction SET due_at = ? WHERE id IN (
+        SELECT id FROM dtm_transaction WHERE due_at > ? AND owner = '' AND status < {FIRST_FINAL}
+        ORDER BY due_at, id LIMIT ?)"""
+ORPHANS = "UPDATE dtm_transaction SET owner = '', due_at = ? WHERE due_at IS NOT NULL AND owner <> ''"
+PURGE = """
+    DELETE FROM dtm_transaction WHERE id IN (
+        SELECT id FROM dtm_transaction WHERE finished_at < ? ORDER BY finished_at, id LIMIT ?)"""
+
+COUNTS = f"""
+    SELECT trans_type, status, count(*) FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
+    WHERE status < {FIRST_FINAL} GROUP BY status, trans_type"""
+
+_KV_COLUMNS = "cat, key, value, version, created_at, updated_at"
+KV_GET = f"SELECT {_KV_COLUMNS} FROM dtm_kv WHERE cat = ? AND key = ?"
+KV_SCAN = f"""
+    SELECT {_KV_COLUMNS} FROM dtm_kv WHERE (?1 = '' OR cat = ?1) AND (?2 IS NULL OR (cat, key) > (?2, ?3))
+    ORDER BY cat, key LIMIT ?4"""
+KV_NEW = "INSERT INTO dtm_kv VALUES (?1, ?2, ?3, 1, ?4, ?4) ON CONFLICT DO NOTHING"
+KV_CHANGE = """
+    UPDATE dtm_kv SET value = ?3, version = version + 1, updated_at = ?4
+    WHERE cat = ?1 AND key = ?2 AND version = ?5"""
+KV_DELETE = "DELETE FROM dtm_kv WHERE cat = ? AND key = ?"
+
+
+def ids_json(ids: Iterable[int]) -> str:
+    """Row ids as one parameter."""
+    return orjson.dumps(list(ids)).decode()
+
+
+def held_json(held: Mapping[int, str]) -> str:
+    """Row ids and their owners as one parameter, for HELD."""
+    return orjson.dumps(list(held.items())).decode()
+
+
+def scan(wanted: Filter, below: int | None, limit: int) -> tuple[str, list[Any]]:
+    """The statement that lists rows newest first, and its values."""
+    code = STATUS_CODE.get(wanted.status, 0)
+    # The bound beside the status is what lets the planner use the index of unfinished rows.
+    bound = f"status >= {FIRST_FINAL}" if code >= FIRST_FINAL else f"status < {FIRST_FINAL}"
+    conditions = {
+        "id < ?": below,
+        f"status = ? AND {bound}": code if wanted.status else None,
+        "trans_type = ?": wanted.trans_type or None,
+        "created_at >= ?": wanted.created_from,
+        "created_at <= ?": wanted.created_to,
+    }
+    used = {sql: value for sql, value in conditions.items() if value is not None}
+    where = " AND ".join(used) or "true"
+    return f"SELECT {_ROW} FROM dtm_transaction WHERE {where} ORDER BY id DESC LIMIT ?", [*used.values(), limit]

@@ -1,0 +1,145 @@
+"""Everything that changes the embedded database; it all runs on the one writer thread, a transaction at a time."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from typing import Any, ParamSpec, TypeVar
+
+from dtm.core.errors import DtmError, InvalidRequest, OutcomeUnknown, StoreUnavailable
+from dtm.core.store import sqlite_sql as sql
+from dtm.core.store.codec import STATUS_CODE
+from dtm.core.store.group_commit import Insert, Item, Update, Verdict
+from dtm.core.store.grouped import IdTaken
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+ABOUT_A_VALUE = {sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH}
+NOT_NOW = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
+ClaimedRow = tuple[tuple[Any, ...], bool, int]
+"""A row as claimed, in the order of `codec.COLUMNS`; the doubt and the due_at that were found."""
+
+
+class Writer:
+    """The connection that writes. `run` is the way in."""
+
+    def __init__(self, db: sqlite3.Connection) -> None:
+        self.broken = ""
+        """Why this store takes no more writes, or ""."""
+        self._db = db
+
+    def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Run one of the methods below in a transaction of its own.
+
+        OutcomeUnknown after an I/O error, a full disk or the like: the batch is abandoned whole, and from then on
+        everything is StoreUnavailable. Commits that had failed so have come back after a restart: no guessing.
+        """
+        if self.broken:
+            raise StoreUnavailable(self.broken)
+        try:
+            self._db.execute("BEGIN IMMEDIATE")
+            result = job(*args, **kwargs)
+            self._db.execute("COMMIT")
+        except (sqlite3.Error, ValueError, OverflowError) as error:
+            meaning = self.meaning(error)
+            self._roll_back()
+            raise meaning from error
+        except BaseException:
+            self._roll_back()
+            raise
+        return result
+
+    def meaning(self, error: Exception) -> DtmError:
+        """What an error of the driver says to a caller. One that speaks of the database itself breaks the store."""
+        code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISMATCH) & 0xFF
+        if code in ABOUT_A_VALUE:
+            return InvalidRequest("", f"cannot be stored: {error}")
+        if code in NOT_NOW:
+            return StoreUnavailable(f"somebody else has locked the database: {error}")
+        self.broken = f"the store takes no writes since its database failed: {error}; mend that and restart"
+        return OutcomeUnknown(f"the database failed, the write may be stored: {error}")
+
+    def flush(self, items: list[Item]) -> list[Verdict]:
+        """Write a batch."""
+        return [self._insert(item) if isinstance(item, Insert) else self._update(item) for item in items]
+
+    def claim(self, owner: str, limit: int, horizon: int, until: int, tag: int) -> list[ClaimedRow]:
+        """Claim what is due at `horizon`, oldest first, with a lease `until` and this tag in the versions."""
+        found = self._db.execute(sql.DUE, (horizon, max(limit, 0))).fetchall()
+        if not found:
+            return []
+        ids = sql.ids_json(row_id for row_id, _, _ in found)
+        self._db.execute(sql.CLAIM, (owner, until, tag, ids))
+        rows = {row[0]: row for row in self._db.execute(sql.LOAD_IDS, (ids,))}
+        return [(rows[row_id], bool(doubt), due_at) for row_id, doubt, due_at in found]
+
+    def renew(self, held: Mapping[int, str], until: int) -> set[int]:
+        """Lengthen leases."""
+        ids = {row_id for row_id, _ in self._db.execute(sql.HELD, (sql.held_json(held),))}
+        if ids:
+            self._db.execute(sql.RENEW, (until, sql.ids_json(ids)))
+        return ids
+
+    def make_due(self, now: int, later_than: int, limit: int) -> int:
+        """Make free rows due."""
+        return self._db.execute(sql.MAKE_DUE, (now, later_than, max(limit, 0))).rowcount
+
+    def purge(self, before: int, limit: int) -> int:
+        """Delete what ended before."""
+        return self._db.execute(sql.PURGE, (before, max(limit, 0))).rowcount
+
+    def kv_put(self, cat: str, key: str, value: str, expect: int, now: int) -> bool:
+        """Write an entry by compare-and-set."""
+        if expect == 0:
+            return self._db.execute(sql.KV_NEW, (cat, key, value, now)).rowcount == 1
+        return self._db.execute(sql.KV_CHANGE, (cat, key, value, now, expect)).rowcount == 1
+
+    def kv_delete(self, cat: str, key: str) -> bool:
+        """Delete an entry."""
+        return self._db.execute(sql.KV_DELETE, (cat, key)).rowcount == 1
+
+    def nothing(self) -> None:
+        """Take the write lock and give it back: that is what `ping` asks for."""
+
+    def checkpoint(self) -> None:
+        """Copy the log back into the file, as far as nobody reads it. Not by `run`: it wants no transaction."""
+        if self.broken:
+            return
+        try:
+            self._db.execute("PRAGMA wal_checkpoint(PASSIVE)")
+        except sqlite3.Error as error:
+            self.meaning(error)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._db.close()
+
+    def _insert(self, item: Insert) -> Verdict:
+        tx = item.tx
+        values = (
+            tx.id, tx.gid, tx.trans_type, tx.protocol_version, STATUS_CODE[tx.status], tx.version, tx.owner, tx.doubt,
+            tx.due_at, tx.created_at, tx.updated_at, tx.finished_at, item.request.decode(), item.state.decode(),
+        )  # fmt: skip
+        if self._db.execute(sql.INSERT, values).rowcount == 1:
+            return True
+        exists = self._db.execute(sql.GID_EXISTS, (tx.gid,)).fetchone()
+        return False if exists else IdTaken(str(tx.id))
+
+    def _update(self, item: Update) -> Verdict:
+        tx, change, hold = item.tx, item.change, item.change.hold
+        request = None if item.request is None else item.request.decode()
+        owner, due_at = (hold.owner, hold.due_at) if hold else (None, None)
+        values = (
+            STATUS_CODE[tx.status], item.version, item.now, tx.finished_at, item.state.decode(),
+            request, change.doubt, owner, due_at, tx.id, change.expect,
+        )  # fmt: skip
+        return self._db.execute(sql.UPDATE, values).rowcount == 1
+
+    def _roll_back(self) -> None:
+        if self._db.in_transaction:  # after some errors the engine has rolled back by itself
+            try:
+                self._db.execute("ROLLBACK")
+            except sqlite3.Error as error:
+                self.meaning(error)

@@ -1,0 +1,44 @@
+"""What a saga should be doing now, read off its stored state."""
+
+from __future__ import annotations
+
+import dtm
+from dtm.plugins.saga.branches import predecessors
+
+
+def plan(snapshot: dtm.Snapshot) -> dtm.Decision:
+    """Forward while submitted, backward while aborting."""
+    return _forward(snapshot) if snapshot.status is dtm.Status.SUBMITTED else _backward(snapshot)
+
+
+def _forward(snapshot: dtm.Snapshot) -> dtm.Decision:
+    actions = snapshot.op("action")
+    for action in actions:
+        if action.failed:
+            return dtm.Move(
+                dtm.Status.ABORTING, f"url:{action.url} return failed: {action.error or 'fail message lost'}"
+            )
+    if dtm.ordering.all_succeeded(actions):
+        return dtm.Move(dtm.Status.SUCCEED)
+    if snapshot.timed_out:
+        return dtm.Move(dtm.Status.ABORTING, dtm.ordering.timeout_reason(snapshot))
+    limit = snapshot.options.retry_limit
+    if limit > 0 and any(action.pending and action.attempts > limit for action in actions):
+        return dtm.Move(dtm.Status.ABORTING, f"RetryCount is greater than RetryLimit, RetryLimit: {limit}")
+    if snapshot.custom.get("concurrent"):
+        ready = dtm.ordering.after(actions, predecessors(snapshot.custom))
+    else:
+        ready = dtm.ordering.one_by_one(actions)
+    return dtm.Call(ready, until=snapshot.deadline, quick_tries=limit)
+
+
+def _backward(snapshot: dtm.Snapshot) -> dtm.Decision:
+    # Each action is judged by itself: its stored predecessors may lag behind what was really called.
+    ran = {action.branch_id for action in snapshot.op("action") if not action.pending or snapshot.may_have_run(action)}
+    compensations = tuple(branch for branch in snapshot.op("compensate") if branch.branch_id in ran)
+    if dtm.ordering.all_succeeded(compensations):
+        return dtm.Move(dtm.Status.FAILED)
+    if snapshot.custom.get("concurrent"):
+        successors = dtm.ordering.reversed_graph(predecessors(snapshot.custom))
+        return dtm.Call(dtm.ordering.after(compensations, successors))
+    return dtm.Call(dtm.ordering.in_reverse(compensations))

@@ -1,0 +1,80 @@
+"""`dtm serve` as a process: logging, the event loop, signals, the ready line."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import sys
+
+import orjson
+import uvloop
+
+from dtm.core.app import App
+from dtm.core.config import Settings
+
+log = logging.getLogger("dtm")
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line, for whatever collects logs."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Time, level, logger, message, and the traceback if there is one."""
+        line = {
+            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return orjson.dumps(line).decode()
+
+
+def configure_logging(level: str) -> None:
+    """Logs go to stderr: plain on a terminal, JSON otherwise."""
+    handler = logging.StreamHandler(sys.stderr)
+    plain = logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s")
+    handler.setFormatter(plain if sys.stderr.isatty() else JsonFormatter())
+    logging.basicConfig(level=level.upper(), handlers=[handler], force=True)
+    logging.getLogger("tornado.access").setLevel(logging.ERROR)
+
+
+def serve(settings: Settings, *, allow_orphans: bool = False) -> None:
+    """Run a coordinator until SIGTERM or SIGINT; a second signal exits at once. StartupError when it cannot start."""
+    configure_logging(settings.log_level)
+    app = App(settings)
+    uvloop.run(_serve(app, allow_orphans))
+
+
+async def _serve(app: App, allow_orphans: bool) -> None:
+    loop = asyncio.get_running_loop()
+    told = asyncio.Event()
+
+    def stop() -> None:
+        if told.is_set():
+            os._exit(1)
+        told.set()
+
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signum, stop)
+    await app.start(allow_orphans=allow_orphans)
+    host = f"[{app.settings.host}]" if ":" in app.settings.host else app.settings.host
+    sys.stdout.write(f"dtm {version()} ready on http://{host}:{app.port}\n")
+    sys.stdout.flush()
+    await told.wait()
+    log.info("draining: at most %s s", app.settings.shutdown_grace)
+    await app.stop()
+
+
+def version() -> str:
+    """The version of the installed distribution."""
+    from importlib.metadata import PackageNotFoundError
+    from importlib.metadata import version as installed
+
+    try:
+        return installed("dtm-coordinator")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,55 @@
+"""What happened in a simulation, as it could be seen from outside: by clients, participants, and in the database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from dtm.core.model import BranchStatus, Key, Status, Transaction
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One event. `at`: virtual seconds; `kind`: see `History`; `node`: where, if anywhere."""
+
+    at: float
+    kind: str
+    node: str = ""
+    key: Key | None = None
+    status: Status | None = None
+    text: str = ""
+    branches: tuple[tuple[Key, BranchStatus], ...] = ()
+    version: int = 0
+
+    def __str__(self) -> str:
+        what = [self.kind, self.node, "/".join(self.key) if self.key else "", str(self.status or ""), self.text]
+        return f"{self.at:9.3f}  " + " ".join(word for word in what if word)
+
+
+@dataclass(slots=True)
+class History:
+    """The events of one run, in order, and how it ended.
+
+    kinds: `invoke`, `ok`, `refused`, `unknown` (client); `request` (a participant got one), `effect` (it took effect),
+    `reply` (delivered, text = outcome; `lost` when it was not); `row` (a committed write: status, branches, version);
+    `claim` (text = "doubt" when it found some); `start`, `crash`, `stop` (nodes).
+    """
+
+    seed: int
+    events: list[Happening] = field(default_factory=list)
+    final: Transaction | None = None
+    quiet: bool = False
+    """Whether everything had come to rest when the run ended."""
+
+    def add(self, at: float, kind: str, node: str = "", **what: Any) -> None:
+        """Note an event."""
+        self.events.append(Happening(at, kind, node, **what))
+
+    def of(self, *kinds: str) -> Iterator[Happening]:
+        """The events of these kinds, in order."""
+        return (event for event in self.events if event.kind in kinds)
+
+    def story(self) -> str:
+        """The whole history as text, one event a line."""
+        return "\n".join([f"seed {self.seed}", *map(str, self.events), f"final: {self.final and self.final.status}"])
