@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dtm import Branch, BranchStatus, Protocol, Status
+from dtm import BranchStatus, Protocol, Status
 from dtm.core.node import CONFIRMED_FOR
 from dtm.testing.history import Happening, History
 

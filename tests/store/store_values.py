@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 from dtm.core.clock import Clock
@@ -59,3 +60,12 @@ def parked(tx, due_at=None, **changes):
 def finished(tx, at, status=Status.SUCCEED):
     """The save that ends a transaction."""
     return parked(tx, status=status, finished_at=at)
+
+
+def run(coroutine):
+    """Run a coroutine on a loop of its own, for hypothesis. The current loop, if any, is left alone."""
+    loop = asyncio.new_event_loop()
+    try:
+        return loop.run_until_complete(coroutine)
+    finally:
+        loop.close()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from store_values import FixedClock, free, make_tx, owned, parked
+from store_values import FixedClock, free, make_tx, owned, parked, run
 
 from dtm.core.errors import DtmError, InvalidRequest, StaleVersion, StoreUnavailable
 from dtm.core.model import Attempt, Branch, BranchStatus, Options, Outcome, Status
@@ -232,7 +232,7 @@ def test_a_gid_is_compared_byte_for_byte(engine):
             shapes = (unicodedata.normalize(form, text) for form in ("NFC", "NFD", "NFKC"))
             variants |= {text, text.upper(), text.lower(), text + " ", text + "\x00", *shapes}
         gids = sorted(gid for gid in variants if len(gid) <= 128)
-        asyncio.run(scenario(gids))
+        run(scenario(gids))
 
     async def scenario(gids):
         with tempfile.TemporaryDirectory() as folder:

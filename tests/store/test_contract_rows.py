@@ -1,4 +1,4 @@
-"""The store's contract, method by method, against every engine: many rows - claims, leases, lists, the key-value area."""
+"""The store's contract, method by method, against every engine: claims, leases, lists, key-value area."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ async def gids_claimed(store, owner="node-b", limit=100, ahead=0.0):
 
 @pytest.mark.gen_test
 async def test_claims_come_oldest_due_first_and_no_more_than_asked(store):
-    for gid, due_in in (("b", -2), ("d", 30), ("a", -3), ("c", -1)):
+    for gid, due_in in (("b", -2), ("d", 10), ("a", -3), ("c", -1)):
         await store.insert(free(store, gid, due_in))
     await store.insert(make_tx("never"))
     assert await gids_claimed(store, limit=0) == []
     assert await gids_claimed(store, limit=2) == ["a", "b"]
     assert await gids_claimed(store, limit=2) == ["c"]
     assert await gids_claimed(store) == []
-    assert await gids_claimed(store, ahead=31) == ["d", *(["a", "b", "c"] if LEASE <= 31 else [])][1:] + ["d"]
+    assert await gids_claimed(store, ahead=11) == ["d"]
 
 
 @pytest.mark.gen_test
@@ -70,7 +70,7 @@ async def test_no_row_is_claimed_twice(store):
     claims = await asyncio.gather(*(store.claim_due(f"node-{i}", 7, LEASE) for i in range(12)))
     taken = [(claim.tx.gid, f"node-{i}") for i, some in enumerate(claims) for claim in some]
     assert len(taken) == 60
-    assert {gid: owner for gid, owner in taken} == {gid: (await store.load(gid)).owner for gid, _ in taken}
+    assert dict(taken) == {gid: (await store.load(gid)).owner for gid, _ in taken}
 
 
 @pytest.mark.gen_test

@@ -260,7 +260,7 @@ def test_what_is_no_json_is_refused_in_words():
 
 @pytest.mark.parametrize(
     ("schema", "instance"),
-    [({"pattern": "^a$"}, "a\n"), ({"pattern": r"^\p{Lu}$"}, "a"), ({"type": "number"}, float("nan"))],
+    [({"pattern": "^a$"}, "a\n"), ({"type": "number"}, float("nan"))],
 )
 def test_a_no_of_which_jsonschema_knows_nothing_has_words_all_the_same(schema, instance):
     assert not jsonschema_rs.Draft202012Validator(schema).is_valid(instance)
@@ -333,6 +333,8 @@ def test_a_strangers_schema_may_refer_to_ours_and_to_itself():
         ({"type": "objekt"}, "/type: 'objekt' is not valid under any of the given schemas"),
         ({"properties": {"a": {"minimum": "1"}}}, "/properties/a/minimum: '1' is not of type 'number'"),
         ({"pattern": "("}, "/pattern: '(' is not a 'regex'"),
+        ({"pattern": r"\p{Lu}"}, r"/pattern: '\\p{Lu}' is not a 'regex'"),
+        ({"pattern": "(?<=a+)b"}, "is not a 'regex'"),
         ({"$ref": "#/$defs/missing"}, "Pointer '/$defs/missing' does not exist"),
         ({"$schema": "http://json-schema.org/draft-07/schema#"}, f"only {DRAFT} is understood"),
         ({"default": {1, 2}}, "Object of type set is not JSON serializable"),

@@ -1,0 +1,51 @@
+"""Fixtures that all tests share."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.coordinator import FAST, Coordinator
+from tests.support.inside import Inside
+from tests.support.participants import Participants
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Every coroutine test is run by pytest-tornado."""
+    for item in items:
+        if inspect.iscoroutinefunction(getattr(item, "function", None)):
+            item.add_marker(pytest.mark.gen_test(timeout=60))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_loop_of_its_own() -> None:
+    """Else the first `io_loop` makes a loop that nobody closes."""
+    asyncio.set_event_loop(None)
+
+
+@pytest.fixture
+def participants() -> Iterator[Participants]:
+    """Real participants on loopback."""
+    server = Participants()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def inside(io_loop, tmp_path: Path) -> Iterator[Inside]:
+    """A coordinator in the test's loop, on SQLite, that runs only when told."""
+    coordinator = Inside(tmp_path)
+    io_loop.run_sync(coordinator.start)
+    yield coordinator
+    io_loop.run_sync(coordinator.stop)
+
+
+@pytest.fixture
+def coordinator(tmp_path: Path) -> Iterator[Coordinator]:
+    """A coordinator as a process of its own, on SQLite, with intervals scaled down."""
+    with Coordinator(tmp_path, **FAST) as process:
+        yield process
