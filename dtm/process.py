@@ -7,6 +7,7 @@ import logging
 import os
 import signal
 import sys
+from importlib import metadata
 
 import orjson
 import uvloop
@@ -71,10 +72,4 @@ async def _serve(app: App, allow_orphans: bool) -> None:
 
 def version() -> str:
     """The version of the installed distribution."""
-    from importlib.metadata import PackageNotFoundError
-    from importlib.metadata import version as installed
-
-    try:
-        return installed("dtm-coordinator")
-    except PackageNotFoundError:
-        return "unknown"
+    return metadata.version("dtm-coordinator")

@@ -16,6 +16,7 @@ from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from dtm.core import registry
+from dtm.core.alerts import Alerts
 from dtm.core.clock import Clock, SystemClock
 from dtm.core.config import Settings
 from dtm.core.errors import StartupError
@@ -94,6 +95,7 @@ class App:
         except ValueError as error:
             raise StartupError(f"callbacks.allow: {error}") from error
         self.transport = transport or HttpTransport(allow=policy)
+        self.alerts = self._alerts()
         self.node = self._node(rng)
         self.passes = Passes(self.node)
         self.scheduler = Scheduler(self.node, self.passes)
@@ -127,8 +129,14 @@ class App:
             write_behind=settings.write_behind,
             branch_type=settings.compat.branch_type,
             reply_words=settings.compat.reply_words,
-            observe=observing(self.registry.observers),
+            observe=observing((*self.registry.observers, *self.alerts)),
         )
+
+    def _alerts(self) -> list[Alerts]:
+        if not self.settings.alert_webhook:
+            return []
+        everywhere = CallbackPolicy(["*"])  # the operator's own choice of address
+        return [Alerts(HttpTransport(allow=everywhere), self.settings.alert_webhook, self.settings.alert_retry_limit)]
 
     async def start(self, *, allow_orphans: bool = False, serve: bool = True, schedule: bool = True) -> None:
         """Open the store, claim what is due, take requests. StartupError leaves nothing open."""
@@ -179,5 +187,7 @@ class App:
                     await self.server.close_all_connections()
             except TimeoutError:
                 log.warning("some connections would not close")
+        for alerts in self.alerts:
+            await alerts.close()
         await self.transport.close()
         await self.store.close()

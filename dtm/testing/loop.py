@@ -52,7 +52,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
     def __init__(self) -> None:
         self._virtual = _NoSelector()
         super().__init__(self._virtual)
-        self._tasks: dict[str, set[asyncio.Task[Any]]] = {}
+        self._tasks: dict[str, dict[asyncio.Task[Any], None]] = {}
         self.set_task_factory(self._make_task)
 
     def time(self) -> float:
@@ -61,14 +61,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
     def _make_task(self, loop: asyncio.AbstractEventLoop, coro: Any, **kwargs: Any) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = asyncio.Task(coro, loop=loop, **kwargs)
-        tasks = self._tasks.setdefault(place.get(), set())
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
+        tasks = self._tasks.setdefault(place.get(), {})
+        tasks[task] = None
+        task.add_done_callback(tasks.pop)
         return task
 
     def kill(self, name: str) -> None:
-        """Cancel every task of a place."""
-        for task in sorted(self._tasks.get(name, ()), key=lambda task: task.get_name()):
+        """Cancel every task of a place, in the order in which they began."""
+        for task in list(self._tasks.get(name, ())):
             task.cancel()
 
 

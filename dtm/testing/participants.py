@@ -26,29 +26,25 @@ DELAYS = (0.0, 0.0, 0.001, 0.01, 0.05, 0.3)
 
 
 class Participants:
-    """All participants of one simulation, as one node's transport reaches them.
+    """All participants of one simulation, as the transport of any node reaches them."""
 
-    script: key -> replies in turn, the last one for ever. Without a script a branch answers up to `patience` times
-    with trouble drawn from the seed, then `verdicts[key]`, or success.
-    """
-
-    def __init__(
-        self,
-        loop: VirtualLoop,
-        history: History,
-        rng: random.Random,
-        script: Mapping[Key, Sequence[str]],
-        verdicts: Mapping[Key, str],
-        trouble: float,
-    ) -> None:
+    def __init__(self, loop: VirtualLoop, history: History, rng: random.Random) -> None:
         self._loop = loop
         self._history = history
         self._rng = rng
-        self._script = script
-        self._verdicts = verdicts
-        self._trouble = trouble
+        self._script: Mapping[Key, Sequence[str]] = {}
+        self._verdicts: Mapping[Key, str] = {}
+        self._trouble = 0.0
         self._asked: Counter[Key] = Counter()
         self.patience = 3
+
+    def behave(self, script: Mapping[Key, Sequence[str]], verdicts: Mapping[Key, str], trouble: float) -> None:
+        """Set how they answer.
+
+        script: key -> replies in turn, the last one for ever. Without a script a branch answers up to `patience` times
+        with trouble, each with this probability, then `verdicts[key]`, or success.
+        """
+        self._script, self._verdicts, self._trouble = script, verdicts, trouble
 
     def at(self, node: str) -> Transport:
         """The way from one node to them."""

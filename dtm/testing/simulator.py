@@ -1,4 +1,4 @@
-"""simulate(): the real engine, scheduler, service and group commit, in virtual time, among participants that misbehave."""
+"""simulate(): the real engine, scheduler, service and group commit, in virtual time, among faulty participants."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from dtm.core.config import Settings
+from dtm.core.discovery import Source
 from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotFound
 from dtm.core.model import Key, Status, Transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes
 from dtm.core.protocol import Protocol
-from dtm.core.config import Settings
-from dtm.core.discovery import Source
 from dtm.core.registry import Registered, registered
 from dtm.core.row import Rules
 from dtm.core.scheduler import Scheduler
@@ -30,6 +30,7 @@ from dtm.testing.loop import VirtualClock, VirtualLoop, place, run
 from dtm.testing.participants import Participants
 
 RETRY_INTERVAL, RETRY_MAX, REQUEST_TIMEOUT, TIMEOUT, LEASE, POLL = 1.0, 4.0, 0.5, 6.0, 3.0, 1.0
+WRITE_BEHIND = 0.1
 HORIZON = 300.0
 """Virtual seconds after which a run that has not come to rest is given up."""
 
@@ -123,13 +124,11 @@ class _World:
         self.registered = _registered(protocol, settings)
         rules = Rules(protocol, settings, RETRY_INTERVAL, RETRY_MAX, REQUEST_TIMEOUT, TIMEOUT)
         self.rules = {protocol.name: rules}
-        self.participants = Participants(
-            self.loop, self.history, self.rng, faults.script, faults.verdicts, faults.trouble
-        )
+        self.participants = Participants(self.loop, self.history, self.rng)
+        self.participants.behave(faults.script, faults.verdicts, faults.trouble)
         self.nodes: dict[str, _SimNode] = {}
         self._points = 0
         self._crashes = 0
-        self.client_done = 0
 
     async def hazard(self, name: str) -> None:
         """A point at which a node may crash: then this never returns."""
@@ -168,7 +167,9 @@ class _World:
         asides = [self.loop.create_task(self._client([step])) for step in steps if step.aside]
         await self._client([step for step in steps if not step.aside])
         await asyncio.gather(*asides)
-        while self.loop.time() < HORIZON and not self._at_rest(gid):
+        for _ in range(round(HORIZON / POLL)):
+            if self._at_rest(gid):
+                break
             await asyncio.sleep(POLL)
         self.history.quiet = self._at_rest(gid)
         row_id = self.database.ids.get(gid)
@@ -182,7 +183,7 @@ class _World:
         if row_id is None:
             return True
         row = self.database.rows[row_id]
-        return row.status.final and not row.owner or row.due_at is None
+        return (row.status.final and not row.owner) or row.due_at is None
 
     async def _client(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -238,7 +239,7 @@ class _SimNode:
             rng=rng,
             lease=LEASE,
             poll_interval=POLL,
-            write_behind=0.1,
+            write_behind=WRITE_BEHIND,
         )
         self.passes = Passes(self.node)
         self.scheduler = Scheduler(self.node, self.passes)

@@ -172,7 +172,7 @@ def ordered(op: str, before: Callable[[str, str], bool], *, real: str = "") -> L
 
 
 def i_tcc_1(history: History, protocol: Protocol) -> Iterator[str]:
-    """Exactly one of the two ways is gone, and only after it was decided; every acknowledged branch goes it (I-REG-1)."""
+    """Exactly one of the two ways is gone, once it was decided; every acknowledged branch goes it (I-REG-1)."""
     forward = next(name for name in protocol.ops if name in GOALS)
     backward = next(name for name in protocol.ops if name not in GOALS)
     ways = {event.key[1] for event in history.of("request") if event.key}
@@ -204,6 +204,21 @@ def i_msg_1(history: History, protocol: Protocol) -> Iterator[str]:
             yield f"{event.key} before the submit"
     if submitted and history.final is not None and history.final.status is Status.FAILED and not _forced(history):
         yield "a submitted message failed"
+
+
+def not_before(delay: float) -> Law:
+    """A law: a message is not delivered before its delay, counted from its creation, has passed (I-MSG-2).
+
+    It is created a moment before its row is committed, hence the hundredth of a second.
+    """
+
+    def not_before(history: History, protocol: Protocol) -> Iterator[str]:
+        created = next((row.at for row in history.of("row")), 0.0)
+        for event in history.of("request"):
+            if event.key and event.key[1] == "action" and event.at < created + delay - 0.01:
+                yield f"{event.key} at {event.at}, created at {created}, delay {delay}"
+
+    return not_before
 
 
 COMMON: tuple[Law, ...] = (i_sm_1, i_sm_3, i_sm_4, i_dur_2, i_dur_7, i_comp_2, i_comp_3, i_comp_4)

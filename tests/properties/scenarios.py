@@ -18,7 +18,7 @@ class Scenario:
     steps: list[Step]
     verdicts: dict[tuple[str, str], str] = field(default_factory=dict)
     before: dict[str, set[str]] = field(default_factory=dict)
-    concurrent: bool = False
+    delay: float = 0.0
 
     def faults(self, rng: random.Random) -> Faults:
         """The weather for this run: calm, stormy, with one node or two."""
@@ -68,7 +68,7 @@ def saga(rng: random.Random) -> Scenario:
     submit = Step("submit", body)
     again = [Step("submit", body, after=rng.uniform(0, 2))] if rng.random() < 0.3 else []
     aside = _aside(rng, ("abort", "submit", "force-stop"), body)
-    return Scenario([submit, *again, *aside], verdicts, before, concurrent)
+    return Scenario([submit, *again, *aside], verdicts, before)
 
 
 def _two_phase(rng: random.Random, trans_type: str, register: dict) -> Scenario:
@@ -103,8 +103,9 @@ def msg(rng: random.Random) -> Scenario:
         "query_prepared": url("query"),
         "concurrent": rng.random() < 0.4,
     }
-    if rng.random() < 0.3:
-        body["custom_data"] = json.dumps({"delay": rng.randint(1, 3)})
+    delay = rng.choice((0, 0, 1, 3))
+    if delay:
+        body["custom_data"] = json.dumps({"delay": delay})
     if rng.random() < 0.3:
         body["timeout_to_fail"] = rng.randint(1, 3)
     steps = [Step("prepare", body)] if rng.random() < 0.7 else []
@@ -114,4 +115,4 @@ def msg(rng: random.Random) -> Scenario:
     verdicts = {("00", "msg"): rng.choice(("success", "failure"))}
     ids = [f"{i + 1:02d}" for i in range(count)]
     before = {} if body["concurrent"] else {ids[i]: set(ids[:i]) for i in range(count)}
-    return Scenario([*steps, *_aside(rng, ("submit", "abort", "prepare"), body)], verdicts, before, body["concurrent"])
+    return Scenario([*steps, *_aside(rng, ("submit", "abort", "prepare"), body)], verdicts, before, delay)

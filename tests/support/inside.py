@@ -13,7 +13,7 @@ from tests.support.client import Client
 
 
 class Inside:
-    """An `App` that serves over HTTP but claims nothing by itself: `tick()` is one cron visit of the contract's vectors.
+    """An `App` that serves over HTTP but claims nothing by itself: `tick()` is a cron visit of the contract's vectors.
 
     HTTP calls block, so they run on the loop's executor: `await inside.post("submit", body)`.
     """

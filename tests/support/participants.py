@@ -134,7 +134,7 @@ class _Handler(tornado.web.RequestHandler):
     def on_connection_close(self) -> None:
         """The caller hung up; what was begun goes on."""
 
-    async def any(self, path: str) -> None:
+    async def serve(self, path: str) -> None:
         query: dict[str, Any] = dict(parse_qsl(urlsplit(self.request.uri or "").query, keep_blank_values=True))
         seen = Seen(
             query.get("op", ""),
@@ -151,4 +151,4 @@ class _Handler(tornado.web.RequestHandler):
         self.set_status(status)
         self.finish(body)
 
-    get = post = any
+    get = post = serve

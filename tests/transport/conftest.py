@@ -9,7 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from participants import Participant
+from raw_participants import Participant
 
 from dtm.core.transport.allow import CallbackPolicy
 from dtm.core.transport.http import HttpTransport

@@ -6,7 +6,7 @@ import asyncio
 import gzip
 
 import pytest
-from participants import Gate, ok, outgoing, read_request, until, yes
+from raw_participants import Gate, ok, outgoing, read_request, until, yes
 from tornado.httpserver import HTTPServer
 from tornado.testing import bind_unused_port
 from tornado.web import Application, RequestHandler

@@ -8,7 +8,7 @@ import socket
 import struct
 
 import pytest
-from participants import Gate, ok, outgoing, read_request, until, yes
+from raw_participants import Gate, ok, outgoing, read_request, until, yes
 
 from dtm.core.transport.base import CallFailed, NotSent
 from dtm.core.transport.reply import MAX_REPLY

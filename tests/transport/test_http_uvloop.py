@@ -9,7 +9,7 @@ import warnings
 
 import pytest
 import uvloop
-from participants import Gate, Participant, ok, outgoing, read_request, until, yes
+from raw_participants import Gate, Participant, ok, outgoing, read_request, until, yes
 
 from dtm.core.transport.allow import CallbackPolicy
 from dtm.core.transport.base import CallFailed, NotSent
@@ -78,11 +78,13 @@ async def secure(certificates) -> None:
 def test_on_uvloop(certificates):
     async def scenario() -> None:
         http, server = HttpTransport(allow=CallbackPolicy(None)), Participant()
-        await plain(http, server)
-        await refused(http)
-        await secure(certificates)
-        await http.close()
-        await server.stop()
+        try:
+            await plain(http, server)
+            await refused(http)
+            await secure(certificates)
+        finally:
+            await http.close()
+            await server.stop()
 
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -6,7 +6,7 @@ import asyncio
 import ssl
 
 import pytest
-from participants import Gate, ok, outgoing, read_request, until, yes
+from raw_participants import Gate, ok, outgoing, read_request, until, yes
 
 from dtm.core.transport.base import CallFailed, NotSent
 

@@ -6,7 +6,7 @@ import asyncio
 import time
 
 import pytest
-from participants import Gate, outgoing, until, yes
+from raw_participants import Gate, outgoing, until, yes
 
 from dtm.core.transport.allow import CallbackPolicy
 from dtm.core.transport.base import NotSent

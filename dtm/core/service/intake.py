@@ -150,6 +150,7 @@ class Reader:
 
 def _options(body: Mapping[str, Any]) -> Options:
     given = {key: body[key] for key in OPTION_KEYS if key in body}
+    given |= {key: int(value) for key, value in given.items() if isinstance(value, float)}  # 1.0 is an integer in JSON
     if not given.get("branch_headers"):
         given.pop("branch_headers", None)  # one SDK sends its empty map as a list
     options = Options(**given)

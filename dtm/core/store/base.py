@@ -2,8 +2,9 @@
 
 Each method's docstring is its contract; tests/store/ holds every engine to it. All times are UTC milliseconds by the
 database's clock, as `now()` knows it; durations are seconds. Errors, for every method: `StoreUnavailable` when
-certainly nothing was done, `OutcomeUnknown` when a write left for the database and its fate is not known. Drivers'
-errors stop here.
+certainly nothing was done (also before `open` and after `close`), `OutcomeUnknown` when a write left for the database
+and its fate is not known, `InvalidRequest` when a value is none that the database can hold: refused alone, nothing
+stored. Drivers' errors stop here.
 """
 
 from __future__ import annotations
@@ -113,18 +114,21 @@ class Store(ABC):
         """Store a new transaction with its owner, doubt and due_at, durably when it returns.
 
         Returns it as stored, with its id, first version and updated_at = created_at; None when the gid exists already
-        (never silently another transaction's row).
+        (never silently another transaction's row). InvalidRequest: a gid of more than 128 characters, a text that is
+        no Unicode, a body that is no JSON.
         """
 
     @abstractmethod
     async def load(self, gid: str) -> Transaction | None:
-        """One consistent read by gid, byte for byte; None when there is none."""
+        """One consistent read by gid, byte for byte; None when there is none. CorruptRow: it cannot be read."""
 
     @abstractmethod
     async def save(self, change: Save) -> int:
         """Compare-and-set, durable when it returns; returns the new version. StaleVersion: the row has another version.
 
-        Sets updated_at. Never touches gid, trans_type, created_at; request, owner, due_at and doubt only when told.
+        Sets updated_at. Never touches gid, trans_type, protocol_version, created_at; the request (body, options,
+        custom_data, and of the branches who they are and what they are sent), owner, due_at and doubt only when told.
+        So a save that appends branches must be told `with_request`.
         """
 
     @abstractmethod
@@ -154,6 +158,7 @@ class Store(ABC):
     async def scan(self, wanted: Filter, cursor: str, limit: int) -> tuple[list[Transaction], str]:
         """Newest first, from `cursor` ("" = start); and the next cursor, "" when there is no more.
 
+        A row that cannot be read is shown with its columns, and the reason as its `trouble`; not to be saved.
         InvalidRequest when the cursor is not one that `scan` gave out.
         """
 

@@ -31,12 +31,12 @@ class GroupedStore(Store):
         clock_offset: float = 0.0,
         rng: random.Random | None = None,
         db_timeout: float = 5.0,
-        lanes: int = 1,
     ) -> None:
         super().__init__(clock=clock, clock_offset=clock_offset, rng=rng)
         self.db_timeout = db_timeout
         """Seconds after which a caller hears that the database does not answer."""
-        self.commits = GroupCommit(self._flush, lanes=lanes, timeout=db_timeout)
+        self.inserts = self.saves = GroupCommit(self._flush, timeout=db_timeout)
+        """One queue and one writer for both, unless the engine has better ones."""
         self._ids = IdSource(self.rng)
         self._open = False
 
@@ -58,7 +58,7 @@ class GroupedStore(Store):
                 tx, id=self._ids.new_id(self.now()), version=next_version(0, self.rng), updated_at=tx.created_at
             )
             try:
-                written = await self.commits.write(Insert(stored, request, state))
+                written = await self.inserts.write(Insert(stored, request, state))
             except IdTaken:
                 continue
             return stored if written else None
@@ -70,9 +70,13 @@ class GroupedStore(Store):
         version = next_version(change.expect, self.rng)
         request = self._request_of(change.tx) if change.with_request else None
         item = Update(change, version, self.now(), request, self._state_of(change.tx))
-        if not await self.commits.write(item):
+        if not await self.saves.write(item):
             raise StaleVersion(f"transaction {change.tx.gid!r} no longer has version {change.expect}")
         return version
+
+    async def _close_queues(self) -> None:
+        for queue in (self.inserts, self.saves):
+            await queue.close()
 
     def _check_open(self) -> None:
         if not self._open:

@@ -69,8 +69,8 @@ class MemoryStore(GroupedStore):
 
     async def close(self) -> None:
         """As the contract says; the database stays."""
-        await self.commits.close()
         self._open = False
+        await self._close_queues()
 
     async def ping(self) -> None:
         """As the contract says."""

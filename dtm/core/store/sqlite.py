@@ -80,7 +80,7 @@ class SqliteStore(GroupedStore):
         if not self._open:
             return
         self._open = False
-        await self.commits.close()
+        await self._close_queues()
         if self._idle is not None:
             self._idle.cancel()
         await self._let_go()

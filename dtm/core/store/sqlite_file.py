@@ -20,10 +20,10 @@ def take_lock(path: Path) -> int:
 
     StartupError: the directory is missing or not writable, or another store has the file open.
     """
-    if not path.parent.is_dir():
-        raise StartupError(f"store {path}: the directory {path.parent} does not exist")
     try:
         descriptor = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+    except FileNotFoundError as error:
+        raise StartupError(f"store {path}: the directory {path.parent} does not exist") from error
     except OSError as error:
         raise StartupError(f"store {path}: cannot create {path}.lock: {error.strerror}") from error
     try:
@@ -41,7 +41,7 @@ def connect_writer(path: Path, timeout: float, now: int) -> sqlite3.Connection:
     doubt stays for the claim to find.
     """
     try:
-        db = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+        db = sqlite3.connect(path, timeout=timeout / 2, isolation_level=None)
     except sqlite3.Error as error:
         raise StartupError(f"store {path}: {error}") from error
     try:
@@ -52,7 +52,7 @@ def connect_writer(path: Path, timeout: float, now: int) -> sqlite3.Connection:
         db.execute("PRAGMA synchronous = FULL")
         db.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
         _migrate(db, path)
-        db.execute(ORPHANS, (now,))
+        db.execute(ORPHANS, (now,))  # the first write, which a read-only file refuses
     except sqlite3.Error as error:
         db.close()
         raise StartupError(f"store {path}: {error}") from error
@@ -65,7 +65,7 @@ def connect_writer(path: Path, timeout: float, now: int) -> sqlite3.Connection:
 def connect_reader(path: Path, timeout: float) -> sqlite3.Connection:
     """The connection that only reads. StartupError when the file cannot be used."""
     try:
-        db = sqlite3.connect(path, timeout=timeout, isolation_level=None)
+        db = sqlite3.connect(path, timeout=timeout / 2, isolation_level=None)
         db.execute("PRAGMA query_only = ON")
     except sqlite3.Error as error:
         raise StartupError(f"store {path}: {error}") from error
@@ -80,7 +80,7 @@ def migrations() -> dict[int, str]:
 
 
 def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    db.execute("BEGIN IMMEDIATE")  # also tells a file that cannot be written
+    db.execute("BEGIN IMMEDIATE")
     db.execute("CREATE TABLE IF NOT EXISTS dtm_schema (revision INTEGER NOT NULL PRIMARY KEY)")
     (present,) = db.execute("SELECT coalesce(max(revision), 0) FROM dtm_schema").fetchone()
     db.execute("COMMIT")

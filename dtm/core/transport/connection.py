@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import cast
 
 from dtm.core.transport.base import CallFailed, Reply
 from dtm.core.transport.reply import ReplyReader
@@ -55,8 +56,8 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
-        assert isinstance(transport, asyncio.Transport)
-        self._transport = transport
+        # Not isinstance: uvloop's transports are of no asyncio class.
+        self._transport = cast(asyncio.Transport, transport)
         self._made(self)
 
     def data_received(self, data: bytes) -> None:

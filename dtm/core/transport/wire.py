@@ -31,6 +31,7 @@ _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]*")
 _NOT_IN_URL = re.compile(r"[\s\x00-\x20\x7f-\x9f\ud800-\udfff]")
 _ASCII = "".join(map(chr, range(0x21, 0x7F)))
+_JSON = json.JSONDecoder(strict=False)
 _BLANK = "\ufeff \t\r\n"
 _FAILURE = " FAILURE"
 
@@ -109,14 +110,14 @@ def _outcome(status: int, text: str, words: bool) -> Outcome:
 def _result_in(text: str) -> object:
     """The value of `dtm_result` in a JSON object, or the bare word; SUCCESS when the body says nothing of the kind.
 
-    The lenient reader of the standard library is wanted: a lone NaN must not make a FAILURE unheard.
+    The lenient reader of the standard library is wanted: a NaN beside it must not make a FAILURE unheard.
     """
     if text in ("ONGOING", "FAILURE"):
         return text
     if not text.startswith("{"):
         return "SUCCESS"
     try:
-        body: dict[str, object] = json.loads(text, strict=False)
+        body: dict[str, object] = _JSON.decode(text)
     except (ValueError, RecursionError):
         return "SUCCESS"
     return body.get("dtm_result", "SUCCESS")
