@@ -55,7 +55,7 @@ def serve(path: str | None, store: str | None, host: str | None, port: int | Non
 @config_option
 @refusing
 def check(path: str | None) -> None:
-    """Check a configuration: everything that `serve` would refuse, without starting anything."""
+    """Check a configuration: every fault in it that `serve` would refuse, without starting anything."""
     from dtm.core.app import App
 
     app = App(_settings(path))
@@ -77,9 +77,20 @@ def protocols(path: str | None) -> None:
 
 @main.command()
 @click.argument("gid")
-@click.option("--server", default="http://127.0.0.1:36789", show_default=True, metavar="URL", help="The coordinator.")
-@click.option("--token", envvar="DTM_TOKEN", metavar="TOKEN", help="Bearer token, if the coordinator wants one.")
-@refusing
+@click.option(
+    "--server",
+    envvar="DTM_SERVER",
+    default="http://127.0.0.1:36789",
+    show_default=True,
+    metavar="URL",
+    help="The coordinator; also from DTM_SERVER.",
+)
+@click.option(
+    "--token",
+    envvar="DTM_TOKEN",
+    metavar="TOKEN",
+    help="Bearer token, if the coordinator wants one; better from DTM_TOKEN.",
+)
 def show(gid: str, server: str, token: str | None) -> None:
     """Show the timeline of a transaction."""
     from dtm.timeline import show_transaction

@@ -11,16 +11,13 @@ from dtm.core.lifecycle import Verbs
 from dtm.core.model import Op, Status
 from dtm.core.protocol import Schema
 from dtm.core.registry import Registered, Registry
-from dtm.terminal import harmless, stdout
+from dtm.terminal import harmless, show
 
 
 def print_protocols(registry: Registry) -> None:
     """Print every protocol that is known here: who provides it, whether it may be used, and what it is made of."""
-    console = stdout()
     for registered in registry.known.values():
-        console.print(_title(registered))
-        console.print(_facts(registered))
-        console.print()
+        show(_title(registered), _facts(registered), Text())
 
 
 def _title(registered: Registered) -> Text:
@@ -38,7 +35,7 @@ def _facts(registered: Registered) -> Table:
     table.add_column(no_wrap=True, style="dim")
     table.add_column(overflow="fold")
     facts = {
-        "": harmless(protocol.summary),
+        "summary": harmless(protocol.summary),
         "verbs": "\n".join(_verbs(protocol.verbs)),
         "operations": "\n".join(_operation(name, op) for name, op in protocol.ops.items()),
         "schemas": "\n".join(_schemas(registered)),

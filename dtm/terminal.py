@@ -1,21 +1,28 @@
-"""Where people read what `dtm` prints: colours and boxes on a terminal, plain text anywhere else."""
+"""Where people read what `dtm` prints: colours on a terminal, plain text anywhere else."""
 
 from __future__ import annotations
 
 import io
 import sys
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 120
 
 
-def stdout() -> Console:
-    """A console on stdout. What its encoding cannot say is shown as an escape, never an error."""
+def show(*parts: RenderableType) -> None:
+    """Print to stdout. What its encoding cannot say becomes an escape, never an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-    width = None if sys.stdout.isatty() else PIPED_WIDTH
-    return Console(width=width, highlight=False, markup=False, emoji=False)
+    terminal = sys.stdout.isatty()
+    console = Console(width=None if terminal else PIPED_WIDTH, highlight=False, markup=False, emoji=False)
+    if terminal:
+        console.print(*parts, sep="\n")
+        return
+    with console.capture() as captured:  # tables fill their columns with spaces, which nobody wants in a file
+        console.print(*parts, sep="\n")
+    sys.stdout.write("".join(f"{line.rstrip()}\n" for line in captured.get().splitlines()))
+    sys.stdout.flush()
 
 
 def harmless(text: str) -> str:

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 
-from dtm.terminal import harmless, stdout
+from dtm.terminal import harmless, show
 
 TIMEOUT = 10.0
 COLOURS = {
@@ -37,7 +37,7 @@ class CannotShow(click.ClickException):
 
 def show_transaction(gid: str, server: str, token: str | None) -> None:
     """Print the timeline of one transaction of the coordinator at `server`. CannotShow when that is not to be had."""
-    stdout().print(render_timeline(asyncio.run(_fetch(gid, server.rstrip("/"), token))))
+    show(render_timeline(asyncio.run(_fetch(gid, server.rstrip("/"), token))))
 
 
 async def _fetch(gid: str, server: str, token: str | None) -> Reply:

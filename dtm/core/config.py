@@ -18,7 +18,7 @@ from dtm.core.model import nothing
 from dtm.core.schemas import Schemas, Validator, plain
 
 PREFIX = "DTM_"
-OF_THE_COMMAND_LINE = frozenset({"DTM_TOKEN"})
+OF_THE_COMMAND_LINE = frozenset({"DTM_SERVER", "DTM_TOKEN"})
 """Variables that `dtm` itself reads, as a client: no settings."""
 
 

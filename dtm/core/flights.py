@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from dtm.core.model import Branch, Key, Outcome
 from dtm.core.node import Node
 from dtm.core.row import Landing, Row
+from dtm.core.store.base import TAG_BITS
 from dtm.core.transport.base import CallFailed, NotSent, Withdrawn
 from dtm.core.transport.wire import outcome_of, outgoing
 
@@ -121,6 +122,7 @@ class Flights:
                 branch_headers=tx.options.branch_headers,
                 branch_type=node.branch_type,
                 timeout=flight.timeout,
+                epoch=tx.version >> TAG_BITS,
             )
             reply = await node.transport.call(call, lambda: self._gate(flight))
             outcome, text = outcome_of(reply, words=node.reply_words)

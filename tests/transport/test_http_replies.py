@@ -80,6 +80,17 @@ async def test_idle_connections_are_closed_and_not_used_again(participant, trans
     assert server.accepted == 4
 
 
+@pytest.mark.gen_test
+async def test_connections_in_use_outlive_the_idle_ones(participant, transport):
+    server = await participant()
+    http = transport(idle_limit=0.2)
+    await asyncio.gather(*(http.call(outgoing(server.url), yes) for _ in range(2)))
+    for _ in range(30):
+        await http.call(outgoing(server.url), yes)
+        await asyncio.sleep(0.02)
+    assert (server.accepted, server.ended) == (2, 1)
+
+
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n3;x=y\r\ncde\r\n0\r\nTrailer: x\r\n\r\n"
 EARLY = b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: </x>\r\nContent-Length: 7\r\n\r\n"
 

@@ -53,6 +53,7 @@ async def test_dripping_participant(participant, transport, start):
         writer.write(start)
         for byte in start or b"HTTP/1.1 200 OK and so on and on and on":
             writer.write(bytes((byte,)))
+            await writer.drain()
             await asyncio.sleep(0.05)
 
     server = await participant(script)
@@ -321,6 +322,29 @@ async def test_caller_that_gives_up_at_any_moment_leaves_nothing_open(participan
         await asyncio.sleep(0.005)
         assert len(http._pool._open) <= 1
     await http.close()
+    await until(lambda: server.ended == server.accepted)
+
+
+@pytest.mark.gen_test
+async def test_closing_at_any_moment_ends_the_call(participant, transport):
+    server = await participant()
+    heard = 0
+    for rounds in range(30):
+        http = transport()
+        gate = Gate(True)
+        call = asyncio.ensure_future(http.call(outgoing(server.url), gate))
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        await http.close()
+        try:
+            await call
+            heard += 1
+        except NotSent:
+            assert gate.asked == 0
+        except CallFailed:
+            assert gate.asked == 1
+        assert not http._pool._open
+    assert len(server.requests) >= heard
     await until(lambda: server.ended == server.accepted)
 
 

@@ -26,13 +26,17 @@ class Queries:
         self._rules = rules
 
     async def query(self, gid: str) -> dict[str, Any]:
-        """A transaction with its branches in the order they were made; null and none when there is no such gid."""
+        """A transaction with its branches in the order they were made; null and none when there is no such gid.
+
+        `questions`, if any were put to the application, look like branches.
+        """
         if not gid:
             raise InvalidRequest("/gid", "no gid specified")
         tx = await self._store.load(gid)
         if tx is None:
             return {"branches": [], "transaction": None}
-        return {"branches": [branch_view(tx, branch) for branch in tx.branches], "transaction": self.view(tx)}
+        found = {"branches": [branch_view(tx, branch) for branch in tx.branches], "transaction": self.view(tx)}
+        return found | ({"questions": [branch_view(tx, each) for each in tx.questions]} if tx.questions else {})
 
     async def all(
         self,

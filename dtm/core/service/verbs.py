@@ -113,9 +113,7 @@ class Verbs:
                 stored = replace(request, body=tx.body)
                 replace(intake, request=stored).branches(lambda name: ())  # may refuse the new custom_data
             custom_data = intake.custom_data or tx.custom_data
-            return replace(
-                tx, status=target, options=_merged(tx.options, request.options), custom_data=custom_data
-            )
+            return replace(tx, status=target, options=_merged(tx.options, request.options), custom_data=custom_data)
 
         await self._writer.change(request.gid, decide)
 

@@ -69,7 +69,7 @@ class Writer:
             wanted = replace(wanted, owner=hold.owner, due_at=hold.due_at, next_at=next_at)
         doubt = True if hold is not None and hold.owner and wanted.status is not Status.ABORTING else None
         boot = self._node.clock.boot()
-        with_request = _asked(before) != _asked(wanted)
+        with_request = len(wanted.branches) != len(before.branches)
         version = await self._node.store.save(
             Save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
         )
@@ -112,8 +112,3 @@ class Writer:
     def _tell(self, before: Status | None, tx: Transaction) -> None:
         now = tx.updated_at if before is None else self._node.store.now()
         self._node.observe(StatusChanged(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
-
-
-def _asked(tx: Transaction) -> tuple[object, ...]:
-    """The parts of a row that its request document holds and a verb may change."""
-    return tx.options, tx.custom_data, len(tx.branches)

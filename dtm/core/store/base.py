@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import random
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dtm.core.clock import Clock, SystemClock
@@ -126,9 +126,8 @@ class Store(ABC):
     async def save(self, change: Save) -> int:
         """Compare-and-set, durable when it returns; returns the new version. StaleVersion: the row has another version.
 
-        Sets updated_at. Never touches gid, trans_type, protocol_version, created_at; the request (body, options,
-        custom_data, and of the branches who they are and what they are sent), owner, due_at and doubt only when told.
-        So a save that appends branches must be told `with_request`.
+        Sets updated_at. Never touches gid, trans_type, protocol_version, created_at; the request (body, and of the
+        branches who they are and what they are sent), owner, due_at and doubt only when told. So a save that appends branches must be told `with_request`.
         """
 
     @abstractmethod
@@ -209,8 +208,3 @@ class IdSource:
         else:
             self._last += 1
         return self._last
-
-
-def sorted_by_id(changes: Iterable[Save]) -> list[Save]:
-    """Rows in key order: overlapping unsorted batches meet deadlocks, sorted ones do not."""
-    return sorted(changes, key=lambda change: change.tx.id)

@@ -1,12 +1,12 @@
 """The two JSON documents of a row: `request` (what was asked) and `state` (how it stands).
 
-request: `{"body", "options", "custom_data", "branches": [[branch_id, op, url, payload], ...]}`; the last three only
-when there is something to say. A url or payload that is also a string of the body (8 characters or more) is written as
-that string's index among the body's distinct strings, in document order: steps and payloads are stored once. A payload
-is text when it is valid UTF-8, else `{"b64": ...}`.
+request: `{"body", "branches": [[branch_id, op, url, payload], ...]}`; no branches, no key. A url or payload that is
+also a string of the body (8 characters or more) is written as that string's index among the body's distinct strings,
+in document order: steps and payloads are stored once. A payload is text when it is valid UTF-8, else `{"b64": ...}`.
 
-state: `{"branches": [{...}, ...], "questions", "reason", "result", "next_at", "trouble"}`, again without what is not
-there; its branches stand in the order of the request's. A save writes this document only.
+state: `{"options", "custom_data", "branches": [{...}, ...], "questions", "reason", "result", "next_at", "trouble"}`,
+without what is not there; its branches stand in the order of the request's. A save writes this document only, so that
+payloads are not written again; only registerBranch appends to the other.
 """
 
 from __future__ import annotations
@@ -46,10 +46,6 @@ _OPTION_NAMES = tuple(option.name for option in fields(Options) if option.defaul
 def encode_request(tx: Transaction) -> bytes:
     """The request document. InvalidRequest when it holds what JSON cannot."""
     document: dict[str, Any] = {"body": tx.body}
-    if tx.options != _OPTIONS:
-        document["options"] = _options(tx.options)
-    if tx.custom_data:
-        document["custom_data"] = tx.custom_data
     if tx.branches:
         places = _distinct_strings(tx.body)
         document["branches"] = [
@@ -62,6 +58,8 @@ def encode_request(tx: Transaction) -> bytes:
 def encode_state(tx: Transaction) -> bytes:
     """The state document. InvalidRequest when it holds what JSON cannot."""
     document: dict[str, Any] = {}
+    if tx.options != _OPTIONS:
+        document["options"] = _options(tx.options)
     standings = [_standing(branch) for branch in tx.branches]
     if any(standings):
         document["branches"] = standings
@@ -70,7 +68,7 @@ def encode_state(tx: Transaction) -> bytes:
             [asked.branch_id, asked.op, asked.url, _payload(asked.payload, {}), _standing(asked)]
             for asked in tx.questions
         ]
-    for name in ("reason", "result", "trouble"):
+    for name in ("custom_data", "reason", "result", "trouble"):
         if text := getattr(tx, name):
             document[name] = text
     if tx.next_at is not None:
@@ -92,8 +90,8 @@ def decode(row: Sequence[Any]) -> Transaction:
             status=STATUS_OF[status],
             created_at=created_at,
             body=asked["body"],
-            options=Options(**asked["options"]) if "options" in asked else _OPTIONS,
-            custom_data=asked.get("custom_data", ""),
+            options=Options(**stands["options"]) if "options" in stands else _OPTIONS,
+            custom_data=stands.get("custom_data", ""),
             branches=_branches(asked, stands),
             questions=tuple(_branch(question[:4], question[4], ()) for question in stands.get("questions", ())),
             reason=stands.get("reason", ""),

@@ -9,13 +9,18 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Outgoing:
-    """One call, ready to be sent. `timeout` in seconds: for connecting, and again from first byte to whole reply."""
+    """One call, ready to be sent. `timeout` in seconds: for connecting, and again from first byte to whole reply.
+
+    epoch: a number that never falls from call to call of one transaction, whoever makes them; sent as `dtm-epoch`, so
+    that a participant can tell a stale coordinator (I-LEASE-3). 0: none is sent.
+    """
 
     method: str
     url: str
     headers: Mapping[str, str]
     body: bytes
     timeout: float
+    epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,7 +100,8 @@ def _request(outgoing: Outgoing, origin: Origin, target: str) -> bytes:
     head = _head(origin.header, tuple(outgoing.headers.items()))
     body = outgoing.body
     length = f"Content-Length: {len(body)}\r\n" if body or outgoing.method != "GET" else ""
-    return f"{outgoing.method} {target} HTTP/1.1\r\n{length}".encode("ascii") + head + body
+    epoch = f"dtm-epoch: {outgoing.epoch}\r\n" if outgoing.epoch else ""
+    return f"{outgoing.method} {target} HTTP/1.1\r\n{length}{epoch}".encode("ascii") + head + body
 
 
 @lru_cache(maxsize=256)

@@ -92,11 +92,14 @@ class Pool:
         self._dials.add(task)
         task.add_done_callback(self._dials.discard)
         try:
-            return await asyncio.shield(task)
+            await asyncio.wait((task,))
         except asyncio.CancelledError:
             task.cancel()
             task.add_done_callback(_close_unwanted)
             raise
+        if task.cancelled():
+            raise NotSent(_STOPPING)
+        return task.result()
 
     async def _dial(self, origin: Origin, limit: float) -> Connection:
         deadline = asyncio.get_running_loop().time() + limit
@@ -106,10 +109,6 @@ class Pool:
             return await self._connect(origin, addresses, deadline)
         except TimeoutError:
             raise NotSent(f"no connection within {limit:g} s: {origin.place}") from None
-        except asyncio.CancelledError:
-            if self._closed:
-                raise NotSent(_STOPPING) from None
-            raise
 
     async def _connect(self, origin: Origin, addresses: Sequence[str], deadline: float) -> Connection:
         """The first connection that any of the addresses gives; TimeoutError if the last one gave no answer."""
@@ -164,7 +163,7 @@ class Pool:
         await asyncio.gather(*self._dials, return_exceptions=True)
         self._resolver.close()
         self._empty.clear()
-        for connection in self._open:
+        for connection in tuple(self._open):
             connection.close()
         if self._open:
             await self._empty.wait()

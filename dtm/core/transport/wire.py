@@ -47,6 +47,7 @@ def outgoing(
     branch_headers: Mapping[str, str],
     branch_type: bool,
     timeout: float,
+    epoch: int = 0,
 ) -> Outgoing:
     """The call of a branch (contract 2.1, 2.2); `timeout` in seconds. The branch's url is not empty and has no problem.
 
@@ -56,7 +57,7 @@ def outgoing(
     old = f"&branch_type={op}" if branch_type else ""
     query = f"branch_id={_escape(branch.branch_id)}{old}&gid={_escape(gid)}&op={op}&trans_type={_escape(trans_type)}"
     method = "POST" if always_post or branch.payload else "GET"
-    return Outgoing(method, _stem(branch.url) + query, _headers(branch_headers), branch.payload, timeout)
+    return Outgoing(method, _stem(branch.url) + query, _headers(branch_headers), branch.payload, timeout, epoch)
 
 
 @lru_cache(maxsize=1024)
