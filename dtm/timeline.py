@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import IO, Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import click
 from rich.console import Group, RenderableType
@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 from tornado.httpclient import AsyncHTTPClient, HTTPClientError, HTTPResponse
 
+from dtm.core.model import LOG_FIRST
 from dtm.terminal import harmless, show
 
 TIMEOUT = 10.0
@@ -41,6 +42,8 @@ def show_transaction(gid: str, server: str, token: str | None) -> None:
 
 
 async def _fetch(gid: str, server: str, token: str | None) -> Reply:
+    if not _is_address(server):
+        raise CannotShow(f"--server: expected http://HOST:PORT, got {server!r}")
     url = f"{server}/api/dtmsvr/query?{urlencode({'gid': gid})}"
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
@@ -49,9 +52,15 @@ async def _fetch(gid: str, server: str, token: str | None) -> Reply:
         )
     except (OSError, HTTPClientError) as error:
         raise CannotShow(f"no coordinator answers at {server}: {harmless(str(error))}") from error
-    except ValueError as error:
-        raise CannotShow(f"--server: expected http://HOST:PORT, got {server!r}") from error
     return _understood(gid, server, reply)
+
+
+def _is_address(server: str) -> bool:
+    try:
+        url = urlsplit(server)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:  # a port that is none
+        return False
 
 
 def _understood(gid: str, server: str, reply: HTTPResponse) -> Reply:
@@ -117,8 +126,8 @@ def _attempts(branch: Mapping[str, Any], created: int) -> Iterator[Row]:
     left_out = branch.get("attempt_count", 0) - len(log)
     for number, attempt in enumerate(log):
         time = _ms(attempt["time"])
-        if number == 3 and left_out > 0:
-            yield time, _cells(time - created, branch, Text(f"... {left_out} more", "dim"), "", "")
+        if number == LOG_FIRST and left_out > 0:
+            yield time, _cells(None, branch, Text(f"... {left_out} more", "dim"), "", "")
         outcome = Text(attempt["outcome"], COLOURS.get(attempt["outcome"], ""))
         yield time, _cells(time - created, branch, outcome, _span(attempt["duration_ms"]), attempt["error"])
 

@@ -34,6 +34,7 @@ from dtm.core.transport.allow import CallbackPolicy
 from dtm.core.transport.base import Transport
 from dtm.core.transport.http import HttpTransport
 from dtm.core.transport.slots import Slots
+from dtm.core.web.door import Door
 from dtm.core.web.routes import make_application
 from dtm.core.web.server import make_server
 
@@ -101,6 +102,7 @@ class App:
         self.scheduler = Scheduler(self.node, self.passes)
         reader = Reader(self.registry.enabled, self.schemas)
         self.service = Service(self.node, self.passes, reader, timeout_to_fail=settings.timeout_to_fail)
+        self.door = Door()
         self.server: HTTPServer | None = None
         self.port = settings.port
 
@@ -173,21 +175,28 @@ class App:
         except (OSError, socket.gaierror) as error:
             raise StartupError(f"cannot listen on {host}:{port}: {error}") from error
         self.port = sockets[0].getsockname()[1]
-        self.server = make_server(make_application(self.service, self.settings))
+        self.server = make_server(make_application(self.service, self.settings, door=self.door))
         self.server.add_sockets(sockets)
 
     async def stop(self) -> None:
         """Accept nothing new, let calls land within the grace, park, let go of everything (law 5.13)."""
+        self.door.shut()
         if self.server is not None:
             self.server.stop()
         await self.scheduler.stop(self.settings.shutdown_grace)
         if self.server is not None:
-            try:
-                async with asyncio.timeout(self.settings.shutdown_grace):
-                    await self.server.close_all_connections()
-            except TimeoutError:
-                log.warning("some connections would not close")
+            await self._hang_up(self.server)
         for alerts in self.alerts:
             await alerts.close()
         await self.transport.close()
         await self.store.close()
+
+    async def _hang_up(self, server: HTTPServer) -> None:
+        """Close all connections, once those who wait have heard how the pass ended: only the store can be in the way."""
+        if not await self.door.emptied(self.settings.db_timeout):
+            log.warning("%d requests were cut off", self.door.inside)
+        try:
+            async with asyncio.timeout(self.settings.shutdown_grace):
+                await server.close_all_connections()
+        except TimeoutError:
+            log.warning("some connections would not close")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import tornado.web
 from tornado.httpserver import HTTPServer
@@ -81,7 +82,7 @@ class Bank:
         self.name = name
         self.ledger = ledger
         self.url = ""
-        routes = [
+        routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
             (r"/withdraw", Movement, {"ledger": ledger, "sign": -1}),
             (r"/deposit", Movement, {"ledger": ledger, "sign": 1}),
             (r"/committed", Committed, {"ledger": ledger}),

@@ -121,7 +121,7 @@ ROLLBACK = Scenario(
         ledger_a=[("01", "action"), ("01", "compensate")],
         ledger_b=[],
     ),
-    moral="The saga was rolled back: bank A has its 30 again, and bank B's barrier knew that there was nothing to undo.",
+    moral="The saga was rolled back: bank A has its 30 again, and bank B's barrier knew that nothing was to be undone.",
 )
 
 TCC = Scenario(

@@ -11,7 +11,7 @@ from typing import Any
 from dtm.core.config import Settings
 from dtm.core.discovery import Source
 from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotFound
-from dtm.core.model import Key, Status, Transaction
+from dtm.core.model import Key, Transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes
 from dtm.core.protocol import Protocol
@@ -293,4 +293,3 @@ def simulate(
     return run(world.main(steps, steps[0].body["gid"]), world.loop)
 
 
-__all__ = ["Faults", "Status", "Step", "simulate"]

@@ -103,7 +103,6 @@ def test_under_load_nothing_is_lost(tmp_path: Path, pool: ThreadPoolExecutor) ->
             assert ledger.effects(gid) == [("01", "action", 1), ("02", "action", 1)]
         repeated = len(ledger.calls) - len(ledger.book)
         assert repeated == 0, "a call that landed within the grace was made again"
-    assert coordinator.terminate() != 0
     ledger.close()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+from dataclasses import replace
 
 import pytest
 from raw_participants import Gate, ok, outgoing, read_request, until, yes
@@ -36,11 +37,16 @@ async def test_request_as_it_is_sent(participant, transport):
 
 
 @pytest.mark.gen_test
-async def test_empty_post_says_its_length(participant, transport):
+async def test_empty_post_says_its_length_and_any_call_its_epoch(participant, transport):
     server = await participant()
     call = outgoing(server.url)
-    await transport().call(type(call)("POST", call.url, {}, b"", 2.0), yes)
-    assert b"\r\nContent-Length: 0\r\n" in server.requests[0]
+    http = transport()
+    for epoch in (0, 12):
+        await http.call(replace(call, method="POST", epoch=epoch), yes)
+    without, with_epoch = server.requests
+    assert b"\r\nContent-Length: 0\r\n" in without
+    assert b"dtm-epoch" not in without
+    assert b"\r\ndtm-epoch: 12\r\n" in with_epoch
 
 
 @pytest.mark.gen_test

@@ -119,8 +119,6 @@ class Verbs:
 
     def _aborted(self, tx: Transaction, given: Mapping[str, Any]) -> Transaction | None:
         registered = self._reader.protocol(tx.trans_type)
-        if given.get("trans_type", tx.trans_type) != tx.trans_type:
-            raise _refusal(Verb.ABORT, tx)
         target = self._allow(registered, Verb.ABORT, tx, None)
         if target is tx.status:
             return tx

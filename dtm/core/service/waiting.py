@@ -27,13 +27,13 @@ class Waiting:
         self._judge(tx, goal)
 
     async def _elsewhere(self, gid: str) -> Transaction:
-        """Another node owns the row, or nobody does: read it until it is free or final."""
+        """Another node owns the row, or nobody does: read it until it is free or final, or this node is to stop."""
         pause = POLL_FIRST
         while True:
             tx = await self._node.store.load(gid)
             if tx is None:
                 raise NotFound(f"no TransGlobal with gid: {gid} found")
-            if tx.status.final or not tx.owner:
+            if tx.status.final or not tx.owner or self._node.draining:
                 return tx
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_MOST)

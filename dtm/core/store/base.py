@@ -127,7 +127,8 @@ class Store(ABC):
         """Compare-and-set, durable when it returns; returns the new version. StaleVersion: the row has another version.
 
         Sets updated_at. Never touches gid, trans_type, protocol_version, created_at; the request (body, and of the
-        branches who they are and what they are sent), owner, due_at and doubt only when told. So a save that appends branches must be told `with_request`.
+        branches who they are and what they are sent), owner, due_at and doubt only when told. So a save that appends
+        branches must be told `with_request`.
         """
 
     @abstractmethod

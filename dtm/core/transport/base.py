@@ -54,8 +54,9 @@ class Transport(ABC):
     async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """Send one call and return its reply.
 
-        `gate` is asked when a connection is held, directly before the first byte, with no suspension in between; again
-        before a resend on a fresh connection. False -> Withdrawn. Raises NotSent, Withdrawn or CallFailed.
+        `gate` is asked when a connection is held, directly before the first byte, with no suspension in between:
+        False -> Withdrawn. It is asked again before a resend on a fresh connection: False -> CallFailed, as the first
+        sending may have been heard. Raises NotSent, Withdrawn or CallFailed.
         """
 
     @abstractmethod

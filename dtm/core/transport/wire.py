@@ -25,7 +25,7 @@ _HEADERS: Mapping[str, str] = MappingProxyType(
     }
 )
 _OWN_HEADERS = frozenset(
-    ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te", "trailer")
+    ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te", "trailer", "dtm-epoch")
 )
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f-\x9f\ud800-\udfff]*")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hmac
 import logging
 import re
+from asyncio import Future
 from collections.abc import Mapping
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -13,7 +14,8 @@ import orjson
 import tornado.web
 
 from dtm.core.config import Settings, Token
-from dtm.core.errors import DtmError, Forbidden, InvalidRequest, Unauthorized
+from dtm.core.errors import DtmError, Forbidden, InvalidRequest, StoreUnavailable, Unauthorized
+from dtm.core.web.door import Door
 from dtm.core.web.replies import SUCCESS, error_reply
 
 if TYPE_CHECKING:
@@ -32,10 +34,11 @@ class BaseHandler(tornado.web.RequestHandler):
     public: ClassVar[bool] = False
     operator: ClassVar[bool] = False
 
-    def initialize(self, service: Service, settings: Settings) -> None:
+    def initialize(self, service: Service, settings: Settings, door: Door) -> None:
         """Take what the table of routes hands to every handler."""
         self.service = service
         self.config = settings
+        self.door = door
         # Bodies are JSON whatever they are called. Left in place, the header would make Tornado parse a form first.
         self.request.headers.pop("Content-Type", None)
 
@@ -50,7 +53,10 @@ class BaseHandler(tornado.web.RequestHandler):
         return None
 
     def prepare(self) -> None:
-        """Check the bearer token, if tokens are configured."""
+        """Refuse what comes too late; check the bearer token, if tokens are configured."""
+        self.door.enter(self)
+        if not (self.door.open or self.public):
+            raise StoreUnavailable("shutting down")
         tokens = self.config.auth
         if self.public or not isinstance(tokens, tuple):
             return
@@ -107,6 +113,16 @@ class BaseHandler(tornado.web.RequestHandler):
     def succeed(self) -> None:
         """Answer 200: the commit that this request was about has happened."""
         self.finish(SUCCESS)
+
+    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
+        """Send the reply. Behind a door that is shut, it is the last one on its connection."""
+        if not self.door.open:
+            self.set_header("Connection", "close")
+        return super().finish(chunk)
+
+    def on_finish(self) -> None:
+        """The reply has been sent."""
+        self.door.leave(self)
 
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Say an error: the only place where one becomes a response."""

@@ -14,6 +14,7 @@ from tornado.routing import Matcher, PathMatches, Rule
 from dtm.core.config import Settings
 from dtm.core.web import health, queries, schedule, topics, transactions
 from dtm.core.web.base import BaseHandler
+from dtm.core.web.door import Door
 from dtm.core.web.server import MAX_BODY, MAX_DROPPED
 
 if TYPE_CHECKING:
@@ -47,9 +48,11 @@ ROUTES: tuple[Route, ...] = (
 )
 
 
-def make_application(service: Service, settings: Settings, routes: Iterable[Route] = ROUTES) -> tornado.web.Application:
+def make_application(
+    service: Service, settings: Settings, routes: Iterable[Route] = ROUTES, *, door: Door | None = None
+) -> tornado.web.Application:
     """Return the HTTP API over one service; whatever goes wrong in it or beside it is answered in JSON."""
-    context = {"service": service, "settings": settings}
+    context = {"service": service, "settings": settings, "door": Door() if door is None else door}
     rules = [Rule(AnnouncedTooLarge(), TooLarge, context)]
     rules += [Rule(PathMatches(path), handler, context) for path, handler in routes]
     return tornado.web.Application(
