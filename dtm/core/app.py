@@ -192,7 +192,7 @@ class App:
         await self.store.close()
 
     async def _hang_up(self, server: HTTPServer) -> None:
-        """Close all connections, once those who wait have heard how the pass ended: only the store can be in the way."""
+        """Close all connections, once those who wait have been answered: by now only the store can hold them up."""
         if not await self.door.emptied(self.settings.db_timeout):
             log.warning("%d requests were cut off", self.door.inside)
         try:

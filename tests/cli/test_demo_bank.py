@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import environment
 from tests.support.client import Client
+from tests.support.command import environment
 
 CALL = "gid=g&branch_id=01&op="
 
