@@ -7,7 +7,8 @@ import sys
 
 from rich.console import Console, RenderableType
 
-PIPED_WIDTH = 120
+PIPED_WIDTH = 10_000
+"""Columns where there is no terminal: nothing is folded, so that one line stays one line."""
 
 
 def show(*parts: RenderableType) -> None:

@@ -84,19 +84,23 @@ def installed(wheel: Path, folder: Path) -> str:
 
 def serve(dtm: str, folder: Path) -> None:
     """A coordinator takes one saga without calls to its end, and stops when told to."""
-    with subprocess.Popen([dtm, "serve", "--port", "0"], cwd=folder, env=clean(), stdout=subprocess.PIPE) as process:
+    command, log = [dtm, "serve", "--port", "0"], folder / "log"
+    with (
+        log.open("wb") as stderr,
+        subprocess.Popen(command, cwd=folder, env=clean(), stdout=subprocess.PIPE, stderr=stderr) as process,
+    ):
         try:
             line = process.stdout.readline().decode()
             ready = re.fullmatch(r"dtm \S+ ready on (http://\S+)\n", line)
             if ready is None:
-                raise Failed(f"no ready line, but {line!r}")
+                raise Failed(f"no ready line, but {line!r}\n{log.read_text()}")
             api = f"{ready[1]}/api/dtmsvr"
             request(f"{api}/submit", SAGA)
             until_succeeded(f"{api}/query?gid=w")
             process.send_signal(signal.SIGTERM)
             status = process.wait(30)
             if status != 0:
-                raise Failed(f"dtm serve ended with status {status}")
+                raise Failed(f"dtm serve ended with status {status}\n{log.read_text()}")
         finally:
             process.kill()
 

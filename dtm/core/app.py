@@ -186,6 +186,7 @@ class App:
         await self.scheduler.stop(self.settings.shutdown_grace)
         if self.server is not None:
             await self._hang_up(self.server)
+        await self.passes.drain(0)  # what the last requests have started meanwhile
         for alerts in self.alerts:
             await alerts.close()
         await self.transport.close()

@@ -39,18 +39,13 @@ class Scheduler:
     async def stop(self, grace: float) -> None:
         """Claim nothing more, drain the passes, then let their leases go (SIGTERM, law 13)."""
         self._node.draining = True
-        claiming, *others = self._tasks or [asyncio.create_task(asyncio.sleep(0))]
-        await self._end([claiming])
+        claiming, tending = self._tasks[:1], self._tasks[1:]
+        await _end(claiming)
         await self._passes.drain(grace)
-        await self._end(others)
+        await _end(tending)
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-
-    async def _end(self, tasks: list[asyncio.Task[None]]) -> None:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def claim_once(self, ahead: float = 0.0) -> int:
         """Claim one batch of what is due within `ahead` seconds, and start it; how many rows were claimed."""
@@ -117,3 +112,9 @@ class Scheduler:
         except Exception:
             log.exception("the scheduler goes on after")
         return None
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""kill -9 of a real coordinator at random moments while two hundred sagas are under way: nothing is lost or half done."""
+"""kill -9 of a real coordinator at random moments, two hundred sagas under way: nothing is lost or half done."""
 
 from __future__ import annotations
 

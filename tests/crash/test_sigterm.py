@@ -5,10 +5,11 @@ from __future__ import annotations
 import http.client
 import json
 import signal
+import sqlite3
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from http.client import HTTPException
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from tests.support.client import Client
 from tests.support.coordinator import FAST, Coordinator
 from tests.support.ledger import Ledger
 from tests.support.participants import Participants
+from tests.support.waiting import until
 
 WAITERS = 20
 
@@ -28,11 +30,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield executor
 
 
-def until(true: Callable[[], bool], within: float = 10) -> None:
-    deadline = time.monotonic() + within
-    while not true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
+def held(folder: Path) -> list[tuple]:
+    """Rows that nobody has let go of, or that leave in doubt what was called."""
+    with closing(sqlite3.connect(folder / "dtm.db")) as db:
+        return db.execute("SELECT gid, owner, doubt FROM dtm_transaction WHERE owner <> '' OR doubt").fetchall()
 
 
 def saga(gid: str, *names: str, participants: Participants, **more: object) -> dict:
@@ -94,6 +95,7 @@ def test_under_load_nothing_is_lost(tmp_path: Path, pool: ThreadPoolExecutor) ->
         until(lambda: len(ledger.calls) > 200)
         stopping.set()
         assert coordinator.terminate(within=5) == 0
+        assert held(tmp_path) == []
         coordinator.start()
         up.set()
         answers = {gid: status for client in clients for gid, status in client.result().items()}

@@ -1,4 +1,4 @@
-"""Coordinators with settings of their own, and participants that wait for one another."""
+"""Coordinators with settings of their own; participants that wait, for the test or for one another."""
 
 from __future__ import annotations
 
@@ -11,6 +11,28 @@ import pytest
 
 from tests.support.inside import Inside
 from tests.support.participants import Participants, Reply, Seen
+
+
+class Holding(Participants):
+    """Nobody is answered before `release()`."""
+
+    def __init__(self) -> None:
+        self._released = asyncio.Event()
+        super().__init__()
+
+    async def serve(self, seen: Seen) -> Reply:
+        reply = await super().serve(seen)
+        await self._released.wait()
+        return reply
+
+    async def called(self) -> None:
+        """Wait until a first call is in flight."""
+        while not self.calls:
+            await asyncio.sleep(0.01)
+
+    def release(self) -> None:
+        """Answer all who wait, and everybody from now on."""
+        self._loop.call_soon_threadsafe(self._released.set)
 
 
 class Meeting(Participants):
@@ -26,6 +48,14 @@ class Meeting(Participants):
         if seen.path in self.together:
             await self._met.wait()
         return reply
+
+
+@pytest.fixture
+def holding() -> Iterator[Holding]:
+    """Participants that let everybody wait until they are told otherwise."""
+    server = Holding()
+    yield server
+    server.close()
 
 
 @pytest.fixture

@@ -7,22 +7,22 @@ from collections.abc import Callable
 from tests.support.inside import Inside
 from tests.support.participants import ERROR, ONGOING, Participants, failure
 from tests.vectors.bodies import SUCCESS, P, msg, msg2
-from tests.vectors.conftest import Meeting
+from tests.vectors.conftest import Holding, Meeting
 
 BOTH = ["action 01 POST TransOut", "action 02 POST TransIn"]
 QUESTION = "msg 00 GET QueryPrepared"
 
 
-async def test_v60_topic(inside: Inside, participants: Participants) -> None:
-    participants.delay("TransOut", 0.5)
+async def test_v60_topic(inside: Inside, holding: Holding) -> None:
     for name in ("TransOut", "TransIn"):
-        subscription = {"topic": "http_trans", "url": participants.url(name), "remark": "who"}
+        subscription = {"topic": "http_trans", "url": holding.url(name), "remark": "who"}
         assert await inside.get("subscribe", **subscription) == SUCCESS
-    assert await inside.post("submit", msg(participants, "g", "topic://http_trans")) == SUCCESS
+    assert await inside.post("submit", msg(holding, "g", "topic://http_trans")) == SUCCESS
     assert await inside.status("g") == "submitted"
+    holding.release()
     await inside.idle()
-    assert participants.of("g") == ["action 01-01 POST TransOut", "action 01-02 POST TransIn"]
-    assert {call.body for call in participants.seen("g")} == {P}
+    assert holding.of("g") == ["action 01-01 POST TransOut", "action 01-02 POST TransIn"]
+    assert {call.body for call in holding.seen("g")} == {P}
     assert (await inside.status("g"), await inside.branches("g")) == ("succeed", "ss")
 
 

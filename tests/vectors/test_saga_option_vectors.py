@@ -11,7 +11,7 @@ import pytest
 from tests.support.inside import Inside
 from tests.support.participants import ERROR, ONGOING, Participants, failure
 from tests.vectors.bodies import SUCCESS, saga, saga2
-from tests.vectors.conftest import Meeting
+from tests.vectors.conftest import Holding, Meeting
 
 CONCURRENT = '{"orders":{},"concurrent":true}'
 
@@ -164,15 +164,16 @@ async def test_orders_hold_beside_the_sequence(inside: Inside, participants: Par
     assert [call.path for call in participants.seen("g")] == ["A", "B", "C"]
 
 
-async def test_the_timeout_strikes_while_a_call_is_in_flight(inside: Inside, participants: Participants) -> None:
+async def test_the_timeout_strikes_while_a_call_is_in_flight(inside: Inside, holding: Holding) -> None:
     """Its compensation waits for the call to land; what it answers decides nothing any more."""
-    participants.delay("TransOut", 1.5)
-    assert await inside.post("submit", saga2(participants, "g", timeout_to_fail=1)) == SUCCESS
-    async with asyncio.timeout(10):
+    assert await inside.post("submit", saga2(holding, "g", timeout_to_fail=1, request_timeout=30)) == SUCCESS
+    async with asyncio.timeout(20):
         while await inside.status("g") == "submitted":
             await asyncio.sleep(0.02)
-    assert participants.of("g") == ["action 01 POST TransOut"]
+    assert await inside.status("g") == "aborting"
+    assert holding.of("g") == ["action 01 POST TransOut"]
+    holding.release()
     await inside.idle()
-    assert participants.of("g")[1:] == ["compensate 01 POST TransOutRevert"]
+    assert holding.of("g")[1:] == ["compensate 01 POST TransOutRevert"]
     transaction = await inside.transaction("g")
     assert (transaction["status"], transaction["rollback_reason"]) == ("failed", "Timeout after 1 seconds")

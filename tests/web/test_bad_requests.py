@@ -1,7 +1,8 @@
-"""What a client may get wrong, over real HTTP: each thing is refused with its status and its place, and leaves no trace."""
+"""What a client may get wrong, over real HTTP: each is refused with its status and its place, and leaves no trace."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import sqlite3
@@ -220,7 +221,7 @@ async def test_bad_questions(inside: Inside, participants: Participants, tmp_pat
     ]
     wrong = []
     for method, path, status, pointer in cases:
-        got, said = await inside._blocking(inside.client.request, method, f"/api/dtmsvr/{path}")
+        got, said = await asyncio.to_thread(inside.client.request, method, f"/api/dtmsvr/{path}")
         place = said["errors"][0]["pointer"] if "errors" in said else None
         if (got, place) != (status, pointer):
             wrong.append((method, path, got, said))
@@ -265,7 +266,7 @@ async def test_bad_http(inside: Inside, participants: Participants, tmp_path: Pa
         b"\x16\x03\x01\x02\x00" + body,
     ]
     for request in requests:
-        reply = await inside._blocking(raw, inside.app.port, request)
+        reply = await asyncio.to_thread(raw, inside.app.port, request)
         assert reply[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 413"), request[:150]
     await no_trace(inside, tmp_path, participants)
 
