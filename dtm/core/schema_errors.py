@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from jsonschema.exceptions import ValidationError
@@ -115,6 +115,8 @@ def _text(error: ValidationError) -> str:
         return f"expected {_kind(error)}, got {_got(error.instance)}"
     if error.validator in ("const", "enum"):
         return f"expected {_kind(error)}"
+    if error.validator == "pattern" and isinstance(error.schema, Mapping) and "description" in error.schema:
+        return f"expected: {error.schema['description']}"  # a sentence is kinder than a regular expression
     if error.validator in _TEXTS:
         return _TEXTS[str(error.validator)].format(error.validator_value)
     return f"does not satisfy {error.validator!r}" if error.validator else "not allowed here"

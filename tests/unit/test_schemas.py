@@ -225,6 +225,7 @@ def test_ten_faults_are_told_in_order_of_place():
         ({"uniqueItems": True}, [1, 1], [("", "expected no two equal items")]),
         ({"exclusiveMaximum": 5}, 5, [("", "expected less than 5")]),
         ({"pattern": "^a"}, "b", [("", "expected a text that matches ^a")]),
+        ({"pattern": "^a", "description": "Begins with a."}, "b", [("", "expected: Begins with a.")]),
         ({"additionalProperties": False, "patternProperties": {"^x": True}}, {"x": 1, "y": 1}, [("/y", "unknown key")]),
         ({"items": {"type": "null"}, "maxItems": 1}, [1, 1], [("", "expected at most 1 item(s)")]),
         ({"items": {"type": "null"}, "maxItems": 1}, [1], [("/0", "expected null, got a number")]),

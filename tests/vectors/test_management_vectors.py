@@ -152,7 +152,7 @@ async def test_v105_force_stop_of_a_finished_one(inside: Inside, participants: P
 
 
 async def test_v105_force_stop_while_a_call_is_in_flight(inside: Inside, holding: Holding) -> None:
-    assert await inside.post("submit", saga2(holding, "g")) == SUCCESS
+    assert await inside.post("submit", saga2(holding, "g", request_timeout=30)) == SUCCESS
     await holding.called()
     assert await inside.post("forceStop", {"gid": "g"}) == SUCCESS
     holding.release()

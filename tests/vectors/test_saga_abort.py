@@ -40,10 +40,13 @@ async def test_nothing_more_begins_and_what_flies_lands_first(inside: Inside, ho
 
 
 async def test_a_waiting_submit_hears_of_it(inside: Inside, holding: Holding) -> None:
-    waiting = asyncio.create_task(inside.post("submit", saga2(holding, "g", wait_result=True)))
+    waiting = asyncio.create_task(inside.post("submit", saga2(holding, "g", wait_result=True, request_timeout=30)))
     await holding.called()
-    assert await inside.post("abort", ABORT) == SUCCESS
+    aborting = asyncio.create_task(inside.post("abort", ABORT))  # it waits as well: the stored options say so
+    while await inside.status("g") != "aborting":
+        await asyncio.sleep(0.01)
     holding.release()
+    assert await aborting == SUCCESS
     message = "second thoughts FAILURE"
     assert await waiting == (409, {"dtm_result": "FAILURE", "message": message, "status": "failed"})
 

@@ -92,7 +92,7 @@ async def test_submit_of_a_saga_that_times_out(inside: Inside, participants: Par
 
 
 async def test_submit_of_what_is_force_stopped_meanwhile(inside: Inside, holding: Holding) -> None:
-    waiting = asyncio.create_task(inside.post("submit", saga2(holding, "g", wait_result=True)))
+    waiting = asyncio.create_task(inside.post("submit", saga2(holding, "g", wait_result=True, request_timeout=30)))
     await holding.called()
     assert await inside.post("forceStop", {"gid": "g"}) == SUCCESS
     holding.release()
