@@ -72,13 +72,13 @@ class Pass:
 
     async def _carry_out(self, decision: Decision) -> bool:
         match decision:
-            case Move():
+            case Move(status=Status(), reason=str(), result=str() | None):
                 return await self._move(decision)
-            case Call():
+            case Call(branches=tuple() | list(), until=int() | None, quick_tries=int()):
                 return await self._call(decision)
-            case Ask():
+            case Ask(op=str(), url=str(), payload=bytes(), branch_id=str()):
                 return await self._ask(decision)
-            case Wait():
+            case Wait(until=int() | None):
                 return await self._wait(decision)
         raise BadPlan(f"plan returned {decision!r}, which is no decision")
 
@@ -86,7 +86,7 @@ class Pass:
 
     async def _move(self, move: Move) -> bool:
         status = self.row.tx.status
-        if not isinstance(move.status, Status) or move.status is status:
+        if move.status is status:
             raise BadPlan(f"moves from {status} to {move.status!r}")
         self._moves += 1
         if self._moves > MAX_MOVES:
@@ -117,7 +117,7 @@ class Pass:
         self.flights.keep_only({branch.key for branch in branches})
         for branch in branches:
             if not branch.url:
-                self.row.skip(branch.key)
+                self.row.skip(branch.key, now)
                 skipped = True
             elif branch.key not in self.flights and not self._withheld(branch):
                 at, quick = self.row.try_at(branch, call.quick_tries)
@@ -147,7 +147,7 @@ class Pass:
             raise BadPlan(f"asks {ask.op!r} again, although it was answered")
         self.flights.keep_only({key})
         if not question.url:
-            self.row.skip(key)
+            self.row.skip(key, self.node.store.now())
             self.custody.mark_dirty()
             return False
         later: list[tuple[int, bool]] = []

@@ -77,8 +77,11 @@ class Passes:
             decision = rules.protocol.plan(snapshot_of(tx, rules, now, parsed_custom(tx.custom_data), recovered=False))
         except Exception:
             return False, None  # the pass will find the same, and tell its story
-        if isinstance(decision, Wait) and (decision.until is None or decision.until > now):
-            return True, decision.until
+        match decision:
+            case Wait(until=None):
+                return True, None
+            case Wait(until=int(until)) if until > now:
+                return True, until
         return False, None
 
     def start(self, start: Start) -> None:

@@ -174,9 +174,9 @@ class Row:
     def _find(self, key: Key) -> Branch:
         return self._branches.get(key) or self._questions[key]
 
-    def skip(self, key: Key) -> None:
+    def skip(self, key: Key, now: int) -> None:
         """Nothing to call (an empty url): success at once."""
-        self._change(key, replace(self._find(key), status=BranchStatus.SUCCEED))
+        self._change(key, replace(self._find(key), status=BranchStatus.SUCCEED, ended_at=now))
 
     def start(self, key: Key, now: int) -> None:
         """A call is about to leave."""

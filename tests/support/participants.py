@@ -149,6 +149,6 @@ class _Handler(tornado.web.RequestHandler):
         )
         status, body = await self.participants.serve(seen)
         self.set_status(status)
-        self.finish(body)
+        self.finish(body or None)
 
     get = post = serve

@@ -186,3 +186,12 @@ async def test_bad_custom_data_in_the_submit(inside: Inside, participants: Parti
         status, reply = await inside.post("submit", body | {"custom_data": custom_data})
         assert (status, reply["errors"][0]["pointer"]) == (400, "/custom_data")
     assert await inside.get("query", gid="g") == before
+
+
+async def test_a_repeated_saga_may_leave_out_its_payloads(inside: Inside, participants: Participants) -> None:
+    participants.answer("TransOut", ONGOING)
+    body = saga2(participants, "g")
+    await inside.submit(body)
+    del body["payloads"]
+    assert await inside.submit(body) == SUCCESS
+    assert await inside.status("g") == "succeed"

@@ -9,7 +9,7 @@ from typing import Any
 import orjson
 
 from dtm.core.errors import InvalidRequest
-from dtm.core.model import Branch, BranchStatus, Options, Status, Transaction
+from dtm.core.model import Branch, BranchStatus, Options, Outcome, Status, Transaction
 from dtm.core.row import Rules
 from dtm.core.service.intake import OPTION_KEYS
 from dtm.core.service.times import rfc3339
@@ -88,12 +88,13 @@ class Queries:
         } | {key: value for key, value in shown.items() if value}
 
     def _interval(self, tx: Transaction) -> int:
-        """Seconds that the next wait is reckoned from: B, doubled per error of the branch that failed most."""
+        """Seconds that the next wait is reckoned from: B, doubled per error unless the last answer was ONGOING."""
         rules = self._rules.get(tx.trans_type)
         if rules is None:
             return 0
-        attempts = max((b.attempts for b in (*tx.branches, *tx.questions) if b.pending), default=0)
-        return round(rules.interval(tx, attempts))
+        tried = [b for b in (*tx.branches, *tx.questions) if b.pending and b.log]
+        failing = [b.attempts for b in tried if b.log[-1].outcome is not Outcome.ONGOING]
+        return round(rules.interval(tx, max(failing, default=0)))
 
 
 def options_text(options: Options) -> str:

@@ -86,6 +86,13 @@ class Verbs:
         if may_exist and await self._node.store.load(request.gid) is not None:
             await self._again(intake)
             return
+        try:
+            branches = await self._topics.expanded(intake)
+        except InvalidRequest:
+            if await self._node.store.load(request.gid) is None:
+                raise
+            await self._again(intake)  # what a later request leaves out matches
+            return
         tx = Transaction(
             gid=request.gid,
             trans_type=request.trans_type,
@@ -95,7 +102,7 @@ class Verbs:
             body=request.body,
             options=request.options,
             custom_data=intake.custom_data,
-            branches=await self._topics.expanded(intake),
+            branches=branches,
         )
         if await self._writer.create(tx) is None:
             await self._again(intake)
