@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo test check lint types imports cover wheel clean
+.PHONY: help demo needs test check lint types imports cover wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -20,7 +20,10 @@ demo: $(STAMP)  ## Watch money move, and roll back, between two services
 	$(BIN)/dtm demo saga
 	$(BIN)/dtm demo saga-rollback
 
-test: $(STAMP)  ## Run all tests
+needs:
+	@tests/support/needs.sh
+
+test: $(STAMP) needs  ## Run all tests
 	$(BIN)/python -m pytest
 
 check: lint types imports cover wheel  ## Everything that CI runs
@@ -35,9 +38,9 @@ types: $(STAMP)  ## mypy --strict
 imports: $(STAMP)  ## Who may import whom
 	$(BIN)/lint-imports
 
-cover: $(STAMP)  ## All tests, with coverage: the pure rooms 100 %, the whole 90 %
+cover: $(STAMP) needs  ## All tests, with coverage: the pure rooms 100 %, the whole 90 %
 	rm -f .coverage .coverage.*
-	COVERAGE_PROCESS_START=pyproject.toml $(BIN)/python -m coverage run -m pytest
+	$(BIN)/python -m coverage run -m pytest
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --fail-under=90
 	$(BIN)/python -m coverage report --fail-under=100 --include='dtm/plugins/*,dtm/core/model.py,dtm/core/decisions.py,dtm/core/protocol.py,dtm/core/ordering.py,dtm/core/lifecycle.py,dtm/core/backoff.py,dtm/core/errors.py'

@@ -1,6 +1,6 @@
 """dtm: a distributed transaction coordinator. This module is the public API for protocol plugins.
 
-Everything here is loaded when it is first used (PEP 562), so that `import dtm.client` loads none of the core.
+Everything here is loaded when it is first used (PEP 562), so that a module beside the core can be imported without it.
 """
 
 from __future__ import annotations

@@ -65,9 +65,12 @@ async def _serve(app: App, allow_orphans: bool) -> None:
     host = f"[{app.settings.host}]" if ":" in app.settings.host else app.settings.host
     sys.stdout.write(f"dtm {version()} ready on http://{host}:{app.port}\n")
     sys.stdout.flush()
+    kind = app.settings.store.partition("://")[0]
+    log.info("started: node %s, store %s, protocols %s", app.node.name, kind, ", ".join(sorted(app.node.rules)))
     await told.wait()
     log.info("draining: at most %s s", app.settings.shutdown_grace)
     await app.stop()
+    log.info("stopped")
 
 
 def version() -> str:

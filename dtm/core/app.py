@@ -94,7 +94,7 @@ class App:
         try:
             policy = CallbackPolicy(settings.callbacks_allow)
         except ValueError as error:
-            raise StartupError(f"callbacks.allow: {error}") from error
+            raise StartupError(str(error)) from error
         self.transport = transport or HttpTransport(allow=policy)
         self.alerts = self._alerts()
         self.node = self._node(rng)

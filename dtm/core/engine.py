@@ -14,7 +14,8 @@ from dtm.core.decisions import Ask, Call, Decision, Move, Wait
 from dtm.core.errors import BadPlan
 from dtm.core.flights import Flight, Flights
 from dtm.core.hookspecs import BranchAnswered, StatusChanged
-from dtm.core.model import ERROR_CHARS, Branch, Status
+from dtm.core.lifecycle import MOVES
+from dtm.core.model import ERROR_CHARS, Branch, Outcome, Status
 from dtm.core.node import Node
 from dtm.core.row import Landing, Row
 
@@ -60,6 +61,10 @@ class Pass:
             return await self._carry_out(self._decide())
         except BadPlan as error:
             return await self._bad_plan(error)
+        except LostLease:
+            raise
+        except Exception as error:
+            return await self._bad_plan(BadPlan(f"internal error: {error!r}"), error)
 
     def _decide(self) -> Decision:
         if self.row.tx.status.final:
@@ -86,8 +91,8 @@ class Pass:
 
     async def _move(self, move: Move) -> bool:
         status = self.row.tx.status
-        if move.status is status:
-            raise BadPlan(f"moves from {status} to {move.status!r}")
+        if move.status not in MOVES[status]:
+            raise BadPlan(f"moves from {status} to {move.status}, which leads nowhere")
         self._moves += 1
         if self._moves > MAX_MOVES:
             raise BadPlan(f"moved {MAX_MOVES} times without an answer in between")
@@ -225,6 +230,10 @@ class Pass:
             question = self.row.get(news.key) is None
             branch = self.row.land(news, self.node.rng.random())
             tx = self.row.tx
+            if branch.attempts.bit_count() == 1 and news.outcome in (Outcome.ERROR, Outcome.FAILURE):
+                # The 1st, 2nd, 4th, 8th ... failure: enough to be seen, too little to flood.
+                what = (tx.gid, *branch.key, branch.attempts, branch.error[:200])
+                log.warning("a call failed: gid=%s branch=%s op=%s times=%d: %s", *what)
             self.custody.tell(
                 BranchAnswered(
                     tx.gid, tx.trans_type, tx.status, branch.branch_id, branch.op, branch.url, news.outcome,
@@ -248,13 +257,14 @@ class Pass:
         """Give the row up until `due`: results, marks, owner and doubt in one write."""
         return await self.custody.save(next_at=due, owner="", doubt=False, due_at=due, **changes)
 
-    async def _bad_plan(self, error: BadPlan) -> bool:
+    async def _bad_plan(self, error: BadPlan, cause: BaseException | None = None) -> bool:
         """Park the transaction with its story; what is in the air lands first."""
         self.flights.keep_only(set())
         if self.flights:
             await self._news(None)
             return False
-        log.error("bad plan: gid=%s trans_type=%s: %s", self.row.tx.gid, self.row.tx.trans_type, error)
+        tx = self.row.tx
+        log.error("bad plan: gid=%s trans_type=%s: %s", tx.gid, tx.trans_type, error, exc_info=cause or error.__cause__)
         due = self.node.store.now() + round(self.row.rules.retry_interval_max * 1000)
         return await self._park(due, trouble=str(error)[:ERROR_CHARS])
 

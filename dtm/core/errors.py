@@ -73,6 +73,12 @@ class StoreUnavailable(DtmError):
     http_status = 503
 
 
+class ProtocolFault(DtmError):
+    """A plugin's `expand` or `register` broke: nothing was stored; again after the plugin has been mended (503)."""
+
+    http_status = 503
+
+
 class StaleVersion(DtmError):
     """A compare-and-set met another version: somebody else changed the row. Never leaves the core."""
 

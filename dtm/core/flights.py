@@ -94,7 +94,7 @@ class Flights:
             news = await self._call(flight)
         except Exception as error:
             log.exception("a call broke off: gid=%s", self._row.tx.gid)
-            news = Landing(flight.branch.key, Outcome.ERROR, repr(error), flight.sent_at, 0, flight.sent)
+            news = Landing(flight.branch.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
         finally:
             self._leaving.discard(flight)
         if flight.withdrawn:

@@ -26,6 +26,18 @@ TWO_PHASE: Verbs = MappingProxyType(
 )
 
 
+MOVES: Mapping[Status, frozenset[Status]] = MappingProxyType(
+    {
+        Status.PREPARED: frozenset({Status.SUBMITTED, Status.ABORTING, Status.FAILED}),
+        Status.SUBMITTED: frozenset({Status.SUCCEED, Status.ABORTING}),
+        Status.ABORTING: frozenset({Status.FAILED}),
+        Status.SUCCEED: frozenset(),
+        Status.FAILED: frozenset(),
+    }
+)
+"""From each status, where a plan or a verb may lead (I-SM-1); force-stop alone may do more."""
+
+
 def apply(verbs: Verbs, verb: str, status: Status | None, request: Any = None) -> Status:
     """The status that `verb` leads to; the present one when it is a repetition.
 
@@ -38,7 +50,7 @@ def apply(verbs: Verbs, verb: str, status: Status | None, request: Any = None) -
         return Status.FAILED
     targets = {source: target for (name, source), target in verbs.items() if name == verb}
     if not targets:
-        raise InvalidRequest("/trans_type", f"this protocol does not know the verb {verb!r}")
+        raise InvalidRequest("/trans_type", f"this protocol does not know the verb {str(verb)!r}")
     resolved = {source: target(request) if callable(target) else target for source, target in targets.items()}
     if status in resolved:
         return resolved[status]

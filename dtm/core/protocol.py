@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dtm.core.decisions import Decision
-from dtm.core.lifecycle import SUBMIT_ONLY, Verbs
+from dtm.core.lifecycle import MOVES, SUBMIT_ONLY, Verbs
 from dtm.core.model import Branch, Op, Options, Outcome, Snapshot, Status, Verb, nothing
 
 Schema = Mapping[str, Any] | str
@@ -125,6 +125,8 @@ class Protocol:
                 raise ValueError(f"protocol {self.name!r}: unknown verb {verb!r}")
             if source is not None and (not isinstance(source, Status) or source.final):
                 raise ValueError(f"protocol {self.name!r}: {verb!r} cannot start from {source!r}")
+            if source is not None and isinstance(target, Status) and target not in {source, *MOVES[source]}:
+                raise ValueError(f"protocol {self.name!r}: {str(verb)!r} cannot lead from {source} to {target}")
             if not isinstance(target, Status) and not callable(target):
                 raise TypeError(f"protocol {self.name!r}: {verb!r} must lead to a Status or be a function giving one")
         if not any(source is None for _, source in self.verbs):

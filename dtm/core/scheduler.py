@@ -59,6 +59,8 @@ class Scheduler:
             if claim.tx.trans_type not in node.rules:
                 await self._hand_back(claim)
                 continue
+            if claim.found_doubt:
+                log.warning("taken over in doubt: gid=%s status=%s", claim.tx.gid, claim.tx.status)
             waits = [b.retry_at for b in (*claim.tx.branches, *claim.tx.questions) if b.retry_at is not None]
             called_for = claim.found_due < min(waits, default=0)
             forget = None if called_for else horizon

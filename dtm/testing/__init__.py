@@ -7,6 +7,7 @@ Example::
 """
 
 from dtm.testing.history import Happening, History
-from dtm.testing.simulator import Faults, Step, simulate
+from dtm.testing.scenario import Faults, Step
+from dtm.testing.simulator import simulate
 
 __all__ = ["Faults", "Happening", "History", "Step", "simulate"]

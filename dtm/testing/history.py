@@ -21,9 +21,11 @@ class Happening:
     text: str = ""
     branches: tuple[tuple[Key, BranchStatus], ...] = ()
     version: int = 0
+    why: str = ""
 
     def __str__(self) -> str:
-        what = [self.kind, self.node, "/".join(self.key) if self.key else "", str(self.status or ""), self.text]
+        key = "/".join(self.key) if self.key else ""
+        what = [self.kind, self.node, key, str(self.status or ""), self.text, f"({self.why})" if self.why else ""]
         return f"{self.at:9.3f}  " + " ".join(word for word in what if word)
 
 

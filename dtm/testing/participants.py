@@ -57,6 +57,7 @@ class Participants:
         await asyncio.sleep(self._rng.choice(DELAYS))
         kind = self._next(key)
         if kind == "refused":
+            self._asked[key] += 1
             raise NotSent("connection refused")
         if not gate():
             raise Withdrawn
@@ -69,10 +70,7 @@ class Participants:
         if script:
             return script[min(nth, len(script) - 1)]
         if nth < self.patience and self._rng.random() < self._trouble:
-            kind = self._rng.choice(TROUBLES)
-            if kind == "refused":
-                self._asked[key] += 1
-            return kind
+            return self._rng.choice(TROUBLES)
         return self._verdicts.get(key, "success")
 
     async def _serve(self, node: str, key: Key, kind: str, timeout: float) -> Reply:
@@ -115,6 +113,10 @@ class _Way(Transport):
     def host_of(self, url: str) -> str:
         """One host for all."""
         return urlsplit(url).netloc
+
+    def problem_with(self, url: str) -> str | None:
+        """Every url is somebody's."""
+        return None
 
     async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """Pass it on."""

@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 from dtm.core.config import Settings
 from dtm.core.discovery import Source
 from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotFound
-from dtm.core.model import Key, Transaction
+from dtm.core.model import Transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes
 from dtm.core.protocol import Protocol
@@ -21,6 +20,7 @@ from dtm.core.scheduler import Scheduler
 from dtm.core.schemas import Schemas
 from dtm.core.service import Service
 from dtm.core.service.intake import Reader
+from dtm.core.service.verbs import Verbs
 from dtm.core.store.base import Claim
 from dtm.core.store.group_commit import Item, Verdict
 from dtm.core.store.memory import MemoryDatabase, MemoryStore
@@ -28,43 +28,12 @@ from dtm.core.transport.slots import Slots
 from dtm.testing.history import History
 from dtm.testing.loop import VirtualClock, VirtualLoop, place, run
 from dtm.testing.participants import Participants
+from dtm.testing.scenario import Faults, Step
 
 RETRY_INTERVAL, RETRY_MAX, REQUEST_TIMEOUT, TIMEOUT, LEASE, POLL = 1.0, 4.0, 0.5, 6.0, 3.0, 1.0
 WRITE_BEHIND = 0.1
 HORIZON = 300.0
 """Virtual seconds after which a run that has not come to rest is given up."""
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """One request of the client: `after` virtual seconds from the one before, `verb` of the service, `body`.
-
-    stubborn: sent again after an unknown outcome, as a careful client does. aside: sent beside the others, in a race.
-    """
-
-    verb: str
-    body: Mapping[str, Any]
-    after: float = 0.0
-    stubborn: bool = True
-    aside: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Faults:
-    """What goes wrong. trouble: probability of a troubled reply; crash: of a crash at each write, before and after it.
-
-    crash_at: exactly these writes (counted from 0, twice per write: before, after) crash their node instead.
-    nodes: how many run beside one another; a crashed one comes back after `back` seconds.
-    """
-
-    trouble: float = 0.2
-    crash: float = 0.05
-    crash_at: frozenset[int] | None = None
-    crashes: int = 3
-    nodes: int = 1
-    back: float = 1.0
-    script: Mapping[Key, Sequence[str]] = field(default_factory=dict)
-    verdicts: Mapping[Key, str] = field(default_factory=dict)
 
 
 class _Recorded(MemoryDatabase):
@@ -86,6 +55,7 @@ class _Recorded(MemoryDatabase):
             branches=tuple((branch.key, branch.status) for branch in row.branches),
             version=row.version,
             text=row.reason,
+            why=row.trouble,
         )
 
 
@@ -190,17 +160,17 @@ class _World:
             await asyncio.sleep(step.after)
             while True:
                 self._note("invoke", step)
-                said = await self._ask(step)
-                self._note(said, step)
+                said, why = await self._ask(step)
+                self._note(said, step, why)
                 if said != "unknown" or not step.stubborn:
                     break
                 await asyncio.sleep(0.3)
 
-    async def _ask(self, step: Step) -> str:
-        """Send a request to a node that lives, and hear `ok`, `refused` or `unknown`."""
+    async def _ask(self, step: Step) -> tuple[str, str]:
+        """Send a request to a node that lives, and hear `ok`, `refused` or `unknown`, and why."""
         if not self.nodes:
             await asyncio.sleep(self.faults.back)
-            return "unknown"
+            return "unknown", "nobody there"
         name = self.rng.choice(sorted(self.nodes))
         token = place.set(name)
         try:
@@ -209,19 +179,20 @@ class _World:
             place.reset(token)
         await asyncio.wait([task])
         if task.cancelled():
-            return "unknown"
+            return "unknown", "the node crashed"
         error = task.exception()
         if error is None:
-            return "ok"
+            return "ok", ""
         if isinstance(error, Conflict | InvalidRequest | NotFound):
-            return "refused"
+            return "refused", str(error)
         if isinstance(error, DtmError):
-            return "unknown"
+            return "unknown", str(error)
         raise error
 
-    def _note(self, kind: str, step: Step) -> None:
+    def _note(self, kind: str, step: Step, why: str = "") -> None:
         branch_id = step.body.get("branch_id")
-        self.history.add(self.loop.time(), kind, text=step.verb, key=(branch_id, step.verb) if branch_id else None)
+        key = (branch_id, step.verb) if branch_id else None
+        self.history.add(self.loop.time(), kind, text=step.verb, key=key, why=why)
 
 
 class _SimNode:
@@ -259,16 +230,16 @@ class _SimNode:
         """One request."""
         if self._opening is not None:
             await self._opening
-        verbs: dict[str, Callable[[Mapping[str, Any]], Coroutine[Any, Any, None]]] = {
-            "prepare": self.service.verbs.prepare,
-            "submit": self.service.verbs.submit,
-            "abort": self.service.verbs.abort,
-            "register": self.service.verbs.register_branch,
-            "force-stop": self.service.verbs.force_stop,
-        }
-        await verbs[step.verb](step.body)
+        await VERBS[step.verb](self.service.verbs, step.body)
 
 
+VERBS: Mapping[str, Callable[[Verbs, Mapping[str, Any]], Coroutine[Any, Any, None]]] = {
+    "prepare": Verbs.prepare,
+    "submit": Verbs.submit,
+    "abort": Verbs.abort,
+    "register": Verbs.register_branch,
+    "force-stop": Verbs.force_stop,
+}
 SCHEMAS = Schemas()
 HERE = Source("simulation", "", "simulation", lambda: None)
 
@@ -289,7 +260,10 @@ def simulate(
 
     The same arguments give the same history. All steps must speak of one gid, which the first one names.
     """
+    if not steps or len({step.body.get("gid") for step in steps}) != 1:
+        raise ValueError("expected at least one step, and one gid in all of them")
+    for step in steps:
+        if step.verb not in VERBS:
+            raise ValueError(f"unknown verb {step.verb!r}: expected one of {', '.join(VERBS)}")
     world = _World(protocol, faults or Faults(), seed, settings or {})
     return run(world.main(steps, steps[0].body["gid"]), world.loop)
-
-

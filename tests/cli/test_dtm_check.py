@@ -51,7 +51,7 @@ def test_every_fault_has_its_line(dtm: Callable[..., Ran], tmp_path: Path) -> No
         ("plugins: {modules: [broken.plugin]}", ""),
         ("protocols: {sage: {}}", "protocols.sage: no plugin provides this protocol; did you mean 'saga'?"),
         ("protocols: {saga: {speed: 9}}", "protocols.saga: "),
-        ("store: oracle://scott:tiger@db/x", "store: this version has the stores sqlite and memory"),
+        ("store: oracle://scott:tiger@db/x", "store: this version has the stores sqlite, mysql and memory"),
         ("callbacks: {allow: ['10.0.0.0/99']}", "callbacks.allow: "),
     ],
 )

@@ -1,12 +1,13 @@
-"""What the READMEs tell people to type works, and prints what they say.
+"""What the READMEs and the reference tell people to type works, and prints what they say.
 
 Every `sh` block is run, in order, in one directory, unless the comment before it says `by hand`. A `text` block right
-after it is what it prints; `...` stands for anything within a line, and times and widths of columns do not matter.
-Blocks whose first line is `# name` are files, put there first. The usual ports are replaced by free ones.
+after it is what it prints on stdout; `...` stands for anything within a line, and times and widths of columns do not
+matter. Blocks whose first line is `# name` are files, put there first. The usual ports are replaced by free ones.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -21,10 +22,13 @@ from pathlib import Path
 
 import pytest
 
+from dtm.core.web.base import BaseHandler
+from dtm.core.web.routes import ROUTES
 from tests.support.command import environment, run
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README-cn.md")
+REFERENCE = "docs/api.md"
 BLOCK = re.compile(r"^(<!-- by hand: .*-->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PORTS = ("36789", "8081", "8082")
 
@@ -112,17 +116,18 @@ class Shell:
     def run(self, step: Step) -> None:
         """Run it; AssertionError unless it prints what it should within a while."""
         printed = self.folder / f"printed-{len(self.groups)}"
-        with printed.open("wb") as out:
+        logged = printed.with_suffix(".log")
+        with printed.open("wb") as out, logged.open("wb") as log:
             process = subprocess.Popen(
                 ["bash", "-euc", self.local(step.commands)],
                 cwd=self.folder,
                 env=self.environment,
                 stdout=out,
-                stderr=out,
+                stderr=log,
                 start_new_session=True,
             )
         self.groups.append(process)
-        assert process.wait(60) == 0, printed.read_text()
+        assert process.wait(60) == 0, printed.read_text() + logged.read_text()
         wanted = pattern(self.local(step.expected))
         deadline = time.monotonic() + 20
         while not wanted.fullmatch(settled(printed.read_text())):
@@ -160,8 +165,8 @@ def free_ports(count: int) -> list[str]:
     return ports
 
 
-@pytest.mark.parametrize("name", READMES)
-def test_what_the_readme_says_to_type_works(shell: Shell, name: str) -> None:
+@pytest.mark.parametrize("name", [*READMES, REFERENCE])
+def test_what_it_says_to_type_works(shell: Shell, name: str) -> None:
     walk = read(name)
     assert len(walk.steps) >= 7
     for file, text in walk.files.items():
@@ -190,8 +195,28 @@ def test_what_is_run_by_hand_are_targets_of_the_makefile() -> None:
     assert {"demo", "test"} <= set(targets)
 
 
-@pytest.mark.parametrize("name", [*READMES, "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_the_reference_names_every_endpoint_and_who_may_use_it() -> None:
+    row = re.compile(r"^\| `[A-Z]+ (/[\w/]+)[^|]*\| (\w+) \|", re.MULTILINE)
+    said = dict(row.findall((ROOT / REFERENCE).read_text()))
+    assert said == {re.sub(r"\(.*?\)", "", path): role(handler) for path, handler in ROUTES}
+
+
+def role(handler: type[BaseHandler]) -> str:
+    if handler.public:
+        return "none"
+    return "operator" if handler.operator else "client"
+
+
+@pytest.mark.parametrize("schema", ["common", "saga", "msg", "error"])
+def test_the_reference_names_every_key(schema: str) -> None:
+    keys = json.loads((ROOT / "schemas" / f"{schema}.json").read_text())["properties"]
+    text = (ROOT / REFERENCE).read_text()
+    assert [key for key in keys if f"`{key}`" not in text and f'"{key}"' not in text] == []
+
+
+@pytest.mark.parametrize("name", [*READMES, REFERENCE, "CONTRIBUTING.md", "CHANGELOG.md"])
 def test_links_lead_somewhere(name: str) -> None:
     links = re.findall(r"\]\(([^)#]+)\)", (ROOT / name).read_text())
-    missing = [link for link in links if not link.startswith("https://") and not (ROOT / link).exists()]
+    folder = (ROOT / name).parent
+    missing = [link for link in links if not link.startswith("https://") and not (folder / link).exists()]
     assert missing == []

@@ -58,11 +58,12 @@ def test_it_uses_the_public_api_alone() -> None:
 
 
 def test_a_quorum_is_enough(coordinator: Coordinator, participants: Participants) -> None:
-    """60 % of five: two may err for ever."""
+    """60 % of five: two may err for ever. Those that were not called yet when the third agreed are let go."""
     for name in ("s2", "s5"):
         participants.answer(name, ERROR)
     assert coordinator.client.post("submit", broadcast(participants, "g", wait_result=True))[0] == 200
-    assert sorted(participants.of("g")) == [f"announce 000{n} POST s{n}" for n in range(1, 6)]
+    assert set(participants.of("g")) <= {f"announce 000{n} POST s{n}" for n in range(1, 6)}
+    assert len(participants.of("g")) in (3, 4, 5)
     transaction = coordinator.client.query("g")["transaction"]
     assert (transaction["status"], transaction["result"]) == ("succeed", "3 of 5")
 
@@ -72,9 +73,10 @@ def test_without_a_quorum_it_is_taken_back(coordinator: Coordinator, participant
         participants.answer(name, failure("not interested"))
     status, said = coordinator.client.post("submit", broadcast(participants, "g", wait_result=True))
     assert (status, said["message"]) == (409, "at most 2 of 3 take note FAILURE")
-    calls = participants.of("g")
-    assert sorted(calls[:5]) == [f"announce 000{n} POST s{n}" for n in range(1, 6)]
-    assert sorted(calls[5:]) == [f"retract 000{n} POST s{n}" for n in range(1, 6)]
+    heard = {call.branch_id for call in participants.seen("g") if call.op == "announce"}
+    assert heard >= {"0001", "0003", "0004"}
+    assert {call.branch_id for call in participants.seen("g") if call.op == "retract"} == heard
+    assert len(participants.calls) == 2 * len(heard)
     assert coordinator.client.status("g") == "failed"
 
 
@@ -96,7 +98,7 @@ def test_beside_the_built_ins(coordinator: Coordinator, participants: Participan
     with ThreadPoolExecutor(len(bodies)) as pool:
         answers = list(pool.map(lambda body: coordinator.client.post("submit", body), bodies))
     assert answers == [(200, {"dtm_result": "SUCCESS"})] * len(bodies)
-    assert len(participants.calls) == 20 + 20 * len(NAMES)
+    assert 20 + 20 * 3 <= len(participants.calls) <= 20 + 20 * 5
 
 
 def test_its_own_schemas_are_kept(coordinator: Coordinator, participants: Participants) -> None:

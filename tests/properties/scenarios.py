@@ -6,7 +6,7 @@ import json
 import random
 from dataclasses import dataclass, field
 
-from dtm.testing.simulator import Faults, Step
+from dtm.testing import Faults, Step
 
 GID = "g"
 

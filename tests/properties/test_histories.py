@@ -16,10 +16,12 @@ CHUNK = 250
 
 @pytest.fixture(scope="module")
 def pool():
-    """Processes of their own: the histories need all cores, and no coverage."""
+    """Processes of their own: the histories need all cores, and no coverage, which would double their time."""
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as executor:
-        yield executor
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)
+        with ProcessPoolExecutor(os.cpu_count(), mp_context=context) as executor:
+            yield executor
 
 
 @pytest.mark.timeout(600)

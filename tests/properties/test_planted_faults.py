@@ -101,7 +101,7 @@ def a_message_fails(snapshot: Snapshot) -> dtm.Decision:
         ("tcc", confirm_becomes_cancel, "i_tcc_1"),
         ("tcc", succeed_too_early, "i_sm_4"),
         ("msg", ignore_the_delay, "not_before"),
-        ("msg", a_message_fails, "i_msg_1"),
+        ("msg", a_message_fails, "i_dur_2"),
     ],
 )
 def test_a_wrong_plan_is_found(name: str, plan: Callable[[Snapshot], dtm.Decision], law: str) -> None:

@@ -11,6 +11,7 @@ from store_values import FixedClock
 from dtm.core.errors import StartupError
 from dtm.core.store.factory import open_store
 from dtm.core.store.memory import MemoryStore
+from dtm.core.store.mysql import MysqlStore
 from dtm.core.store.sqlite import SqliteStore
 
 
@@ -19,6 +20,7 @@ async def test_urls(tmp_path):
     assert open_store("sqlite:///some/dtm.db").path == Path.cwd() / "some" / "dtm.db"
     assert open_store(f"sqlite:///{tmp_path}/dtm.db").path == tmp_path / "dtm.db"
     assert isinstance(open_store("memory://"), MemoryStore)
+    assert isinstance(open_store("mysql://me@db/dtm"), MysqlStore)
 
 
 @pytest.mark.parametrize("url", ["memory://", "sqlite:///dtm.db"])
@@ -33,7 +35,7 @@ def test_arguments_reach_the_store(url):
     "url",
     [
         "", "dtm.db", "sqlite", "sqlite:", "sqlite://", "sqlite:///", "sqlite://host/dtm.db", "sqlite:///dtm.db?mode=ro",
-        "memory", "memory://x", "://", "mysql://root:geheim@db/dtm", "root:geheim@mysql://db", "root:geheim@db",
+        "memory", "memory://x", "://", "mysqlx://root:geheim@db/dtm", "root:geheim@mysql://db", "root:geheim@db",
     ],
 )  # fmt: skip
 def test_a_strange_url_is_refused_without_repeating_it(url):

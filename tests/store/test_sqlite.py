@@ -261,3 +261,16 @@ async def test_a_number_that_no_column_can_hold_finds_nothing_to_break(sqlite_st
     with pytest.raises(InvalidRequest):
         await sqlite_store.save(Save(replace(tx, finished_at=2**70), tx.version))
     await sqlite_store.ping()
+
+
+@pytest.mark.gen_test
+async def test_a_removed_file_is_noticed(tmp_path):
+    store = SqliteStore(tmp_path / "dtm.db")
+    await store.open()
+    tx = await store.insert(make_tx("g1"))
+    (tmp_path / "dtm.db").rename(tmp_path / "elsewhere.db")
+    with pytest.raises(StoreUnavailable, match="removed or replaced"):
+        await store.save(Save(tx, tx.version))
+    with pytest.raises(StoreUnavailable):
+        await store.ping()
+    await store.close()

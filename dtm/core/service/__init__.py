@@ -7,6 +7,7 @@ import os
 from dtm.core.errors import StoreUnavailable
 from dtm.core.node import Node
 from dtm.core.passes import Passes
+from dtm.core.service.branching import Branching
 from dtm.core.service.intake import Reader
 from dtm.core.service.queries import Queries
 from dtm.core.service.schedule import Schedule
@@ -25,7 +26,7 @@ class Service:
     def __init__(self, node: Node, passes: Passes, reader: Reader, *, timeout_to_fail: float) -> None:
         self._node = node
         writer = Writer(node, passes)
-        self.topics = Topics(node.store)
+        self.topics = Topics(node.store, Branching(node.transport))
         self.queries = Queries(node.store, node.rules)
         self.schedule = Schedule(node, passes, reader, timeout_to_fail)
         self.verbs = Verbs(node, reader, writer, Waiting(node, passes), self.topics)

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from typing import Any
 
 import orjson
 
 from dtm.core.errors import InvalidRequest
-from dtm.core.model import Branch, Options, Verb, nothing
+from dtm.core.model import Options, Verb, nothing
 from dtm.core.protocol import Request
 from dtm.core.registry import Registered
 from dtm.core.schemas import Schemas
-from dtm.core.transport.wire import legal_header, url_problem
+from dtm.core.transport.wire import legal_header
 
 OPTION_KEYS = tuple(field.name for field in fields(Options))
-URL_KEYS = ("query_prepared",)
-"""Body keys of the common wire that hold a url, though no branch does."""
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -32,14 +30,6 @@ class Intake:
     custom_data: str
     reason: str
 
-    def branches(self, topic: Callable[[str], tuple[str, ...] | None]) -> tuple[Branch, ...]:
-        """The branches that this request makes, each url checked. InvalidRequest for what a schema cannot say."""
-        request = replace(self.request, topic=topic)
-        made = checked_branches(self.registered.protocol.expand(request), self.registered, self.request.body)
-        for key in URL_KEYS:
-            _check_url(self.request.body.get(key, ""), self.request.body)
-        return made
-
 
 def without_nulls(value: Any) -> Any:
     """Null means absent, at any depth: SDKs send many of them."""
@@ -48,42 +38,6 @@ def without_nulls(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nulls(item) for item in value]
     return value
-
-
-def checked_branches(made: Iterable[Branch], registered: Registered, body: Mapping[str, Any]) -> tuple[Branch, ...]:
-    """What `expand` or `register` made, fit to be stored; a bad url is reported where it stands in the body."""
-    branches = tuple(made)
-    if len({branch.key for branch in branches}) != len(branches):
-        raise InvalidRequest("", "two branches have the same branch_id and op")
-    for branch in branches:
-        if branch.op not in registered.protocol.ops:
-            raise InvalidRequest("", f"protocol {registered.protocol.name} has no operation {branch.op!r}")
-        if not 0 < len(branch.branch_id) <= 128 or CONTROL.search(branch.branch_id):
-            raise InvalidRequest("/branch_id", "expected 1 to 128 characters, none of them a control character")
-        _check_url(branch.url, body)
-    return branches
-
-
-def _check_url(url: str, body: Mapping[str, Any]) -> None:
-    problem = url_problem(url) if url else None
-    if problem:
-        raise InvalidRequest(_pointer_to(url, body) or "", problem)
-
-
-def _pointer_to(wanted: str, value: Any, pointer: str = "") -> str | None:
-    """Where a string stands in a body, as a JSON pointer."""
-    if value == wanted and isinstance(value, str):
-        return pointer
-    items: Iterable[tuple[Any, Any]] = ()
-    if isinstance(value, Mapping):
-        items = value.items()
-    elif isinstance(value, list | tuple):
-        items = enumerate(value)
-    for key, item in items:
-        found = _pointer_to(wanted, item, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
-        if found is not None:
-            return found
-    return None
 
 
 class Reader:

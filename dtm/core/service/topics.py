@@ -8,24 +8,21 @@ import orjson
 
 from dtm.core.errors import Conflict, InvalidRequest, NotFound
 from dtm.core.model import Branch
+from dtm.core.service.branching import Branching, UnreadTopic
 from dtm.core.service.intake import CONTROL, Intake
 from dtm.core.service.times import rfc3339
 from dtm.core.store.base import KV, Store
-from dtm.core.transport.wire import url_problem
 
 CATEGORY = "topics"
 TRIES = 20
 
 
-class _Unread(Exception):
-    """A plugin asked for a topic that has not been read yet."""
-
-
 class Topics:
     """Subscriptions, and what they mean for a new transaction."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, branching: Branching) -> None:
         self._store = store
+        self.branching = branching
 
     async def expanded(self, intake: Intake) -> tuple[Branch, ...]:
         """The branches of a request, with every topic that it names read at this moment.
@@ -37,13 +34,13 @@ class Topics:
 
         def topic(name: str) -> tuple[str, ...] | None:
             if name not in known:
-                raise _Unread(name)
+                raise UnreadTopic(name)
             return known[name]
 
         while True:
             try:
-                return intake.branches(topic)
-            except _Unread as unread:
+                return self.branching.expanded(intake, topic)
+            except UnreadTopic as unread:
                 name = unread.args[0]
                 entry = await self._store.kv_get(CATEGORY, name)
                 known[name] = None if entry is None else tuple(item["url"] for item in orjson.loads(entry.value))
@@ -51,7 +48,7 @@ class Topics:
     async def subscribe(self, topic: str, url: str, remark: str) -> None:
         """Add a subscriber; the topic is made when it does not exist."""
         _check(topic, url)
-        problem = url_problem(url)
+        problem = self.branching.problem_with(url)
         if problem:
             raise InvalidRequest("/url", problem)
 

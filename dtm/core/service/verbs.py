@@ -11,7 +11,7 @@ from dtm.core.errors import Conflict, InvalidRequest, NotAllowed, NotFound
 from dtm.core.model import ERROR_CHARS, Options, Status, Transaction, Verb
 from dtm.core.node import Node
 from dtm.core.registry import Registered
-from dtm.core.service.intake import Intake, Reader, checked_branches
+from dtm.core.service.intake import Intake, Reader
 from dtm.core.service.topics import Topics
 from dtm.core.service.waiting import Waiting
 from dtm.core.service.writing import Writer
@@ -57,7 +57,7 @@ class Verbs:
         registered, request = self._reader.registration(body, implied_type)
         if registered.protocol.register is None:
             raise InvalidRequest("/trans_type", f"{request.trans_type} registers no branches")
-        made = checked_branches(registered.protocol.register(request), registered, request.body)
+        made = self._topics.branching.made(registered.protocol.register, request, registered)
 
         def decide(tx: Transaction) -> Transaction | None:
             if tx.trans_type != request.trans_type:
@@ -117,8 +117,8 @@ class Verbs:
             if tx.status is not Status.PREPARED or request.verb != Verb.SUBMIT:
                 return tx if target is tx.status else replace(tx, status=target)
             if intake.custom_data and intake.custom_data != tx.custom_data:
-                stored = replace(request, body=tx.body)
-                replace(intake, request=stored).branches(lambda name: ())  # may refuse the new custom_data
+                stored = replace(intake, request=replace(request, body=tx.body))
+                self._topics.branching.expanded(stored, lambda name: ())  # may refuse the new custom_data
             custom_data = intake.custom_data or tx.custom_data
             return replace(tx, status=target, options=_merged(tx.options, request.options), custom_data=custom_data)
 

@@ -46,6 +46,8 @@ class Waiting:
         last = last_answer(tx)
         if last is not None and last.log[-1].outcome is Outcome.FAILURE:
             raise Conflict(last.error, tx.status)
+        if self._node.draining:
+            raise NotYet("ONGOING: this coordinator is shutting down; the transaction is stored and goes on")
         if self._node.rules[tx.trans_type].protocol.unfinished is Outcome.FAILURE:
             raise Conflict("wait result not return success:", tx.status)
         raise NotYet("ONGOING")

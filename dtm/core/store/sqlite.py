@@ -24,7 +24,7 @@ from dtm.core.store.codec import STATUS_OF, decode, unreadable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Item, Verdict
 from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
-from dtm.core.store.sqlite_file import connect_reader, connect_writer, take_lock
+from dtm.core.store.sqlite_file import connect_reader, connect_writer, still_in_place, take_lock
 from dtm.core.store.sqlite_reader import Reader, Row
 from dtm.core.store.sqlite_writer import Writer
 
@@ -65,7 +65,7 @@ class SqliteStore(GroupedStore):
         self._lock = take_lock(self.path)
         try:
             writing = self._write_thread.submit(connect_writer, self.path, self.db_timeout, self.now())
-            self._writer = Writer(await asyncio.wrap_future(writing))
+            self._writer = Writer(await asyncio.wrap_future(writing), still_in_place(self.path))
             self._to_close.append((self._write_thread, self._writer.close))
             reading = self._read_thread.submit(connect_reader, self.path, self.db_timeout)
             self._reader = Reader(await asyncio.wrap_future(reading))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
@@ -60,6 +61,22 @@ def connect_writer(path: Path, timeout: float, now: int) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def still_in_place(path: Path) -> Callable[[], bool]:
+    """A question to ask before each write: is the file that was opened still the one at `path`?
+
+    Else all that is written after somebody has removed the file would be acknowledged, and gone with the process.
+    """
+    opened = path.stat()
+
+    def in_place() -> bool:
+        try:
+            return os.path.samestat(opened, path.stat())
+        except OSError:
+            return False
+
+    return in_place
 
 
 def connect_reader(path: Path, timeout: float) -> sqlite3.Connection:

@@ -25,9 +25,10 @@ ClaimedRow = tuple[tuple[Any, ...], bool, int]
 class Writer:
     """The connection that writes. `run` is the way in."""
 
-    def __init__(self, db: sqlite3.Connection) -> None:
+    def __init__(self, db: sqlite3.Connection, in_place: Callable[[], bool]) -> None:
         self.broken = ""
         """Why this store takes no more writes, or ""."""
+        self._in_place = in_place
         self._db = db
 
     def run(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -36,6 +37,8 @@ class Writer:
         OutcomeUnknown after an I/O error, a full disk or the like: the batch is abandoned whole, and from then on
         everything is StoreUnavailable. Commits that had failed so have come back after a restart: no guessing.
         """
+        if not self.broken and not self._in_place():
+            self.broken = "the store takes no writes: its file was removed or replaced; put it back and restart"
         if self.broken:
             raise StoreUnavailable(self.broken)
         try:

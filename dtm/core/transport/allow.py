@@ -43,6 +43,13 @@ class CallbackPolicy:
                 return any(_within(network, forbidden) for network in networks)
         return self._all or bool(networks) or self._named(host, port)
 
+    def never(self, host: str, port: int) -> bool:
+        """Whether it is known already that `host` may not be called: only an address that is written out is."""
+        try:
+            return not self.permits(host, port, host)
+        except ValueError:
+            return False
+
     def _named(self, host: str, port: int) -> bool:
         return any(glob.fullmatch(host) and wanted in (None, port) for glob, wanted in self._globs)
 

@@ -51,6 +51,10 @@ class Transport(ABC):
         """The key by which calls are bounded: scheme, host and port."""
 
     @abstractmethod
+    def problem_with(self, url: str) -> str | None:
+        """Why this url can never be called, as far as that is known without asking anybody; None: it may work."""
+
+    @abstractmethod
     async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """Send one call and return its reply.
 

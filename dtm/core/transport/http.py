@@ -13,7 +13,7 @@ from dtm.core.transport.connection import Connection, NoReplyBegun
 from dtm.core.transport.origin import Origin, split
 from dtm.core.transport.pool import Pool
 from dtm.core.transport.reply import MAX_HEAD
-from dtm.core.transport.wire import legal_header
+from dtm.core.transport.wire import legal_header, url_problem
 
 _METHODS = frozenset(("GET", "POST"))
 _TARGET = re.compile(r"[!-~]+")
@@ -36,6 +36,7 @@ class HttpTransport(Transport):
         idle_per_host: int = 128,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
+        self._allow = allow
         self._pool = Pool(
             allow=allow,
             connect_timeout=connect_timeout,
@@ -50,6 +51,15 @@ class HttpTransport(Transport):
             return split(url)[0].key
         except ValueError:
             return ""
+
+    def problem_with(self, url: str) -> str | None:
+        """An unusable URL, or an address that `allow` does not permit."""
+        problem = url_problem(url)
+        if problem is None:
+            origin, _ = split(url)
+            if self._allow.never(origin.host, origin.port):
+                problem = f"an address that callbacks.allow does not permit: {origin.place}"
+        return problem
 
     async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """Send one call and return its reply, as Transport says.

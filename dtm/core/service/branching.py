@@ -1,0 +1,88 @@
+"""From a validated request to branches that are fit to be stored: a stranger's function is run, and not believed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from dtm.core.errors import InvalidRequest, ProtocolFault
+from dtm.core.model import Branch
+from dtm.core.protocol import Request
+from dtm.core.registry import Registered
+from dtm.core.service.intake import CONTROL, Intake
+from dtm.core.transport.base import Transport
+
+URL_KEYS = ("query_prepared",)
+"""Body keys of the common wire that hold a url, though no branch does."""
+
+Make = Callable[[Request], Iterable[Branch]]
+
+
+class UnreadTopic(Exception):
+    """A plugin asked for a topic that has not been read yet."""
+
+
+class Branching:
+    """Runs `expand` and `register`. InvalidRequest: the client's fault. ProtocolFault: the plugin's."""
+
+    def __init__(self, transport: Transport) -> None:
+        self.problem_with = transport.problem_with
+
+    def expanded(self, intake: Intake, topic: Callable[[str], tuple[str, ...] | None]) -> tuple[Branch, ...]:
+        """The branches that prepare or submit makes, with the topics as they are now."""
+        request = replace(intake.request, topic=topic)
+        made = self.made(intake.registered.protocol.expand, request, intake.registered)
+        for key in URL_KEYS:
+            self._check_url(request.body.get(key, ""), request.body)
+        return made
+
+    def made(self, make: Make, request: Request, registered: Registered) -> tuple[Branch, ...]:
+        """What this function makes of a request; a bad url is reported where it stands in the body."""
+        branches = _run(make, request, registered)
+        for branch in branches:
+            if not 0 < len(branch.branch_id) <= 128 or CONTROL.search(branch.branch_id):
+                raise InvalidRequest("/branch_id", "expected 1 to 128 characters, none of them a control character")
+            self._check_url(branch.url, request.body)
+        return branches
+
+    def _check_url(self, url: str, body: Mapping[str, Any]) -> None:
+        problem = self.problem_with(url) if url else None
+        if problem:
+            raise InvalidRequest(_pointer_to(url, body) or "", problem)
+
+
+def _run(make: Make, request: Request, registered: Registered) -> tuple[Branch, ...]:
+    name = registered.protocol.name
+    try:
+        branches = tuple(make(request))
+    except (InvalidRequest, UnreadTopic):
+        raise
+    except Exception as error:
+        raise ProtocolFault(f"protocol {name}: {make.__name__} raised {type(error).__name__}: {error}") from error
+    for branch in branches:
+        if not isinstance(branch, Branch):
+            raise ProtocolFault(f"protocol {name}: {make.__name__} made a {type(branch).__name__}, not a dtm.Branch")
+        if not isinstance(branch.payload, bytes) or not isinstance(branch.url, str):
+            raise ProtocolFault(f"protocol {name}: a branch has a payload that is no bytes, or a url that is no str")
+        if branch.op not in registered.protocol.ops:
+            raise ProtocolFault(f"protocol {name}: a branch has the operation {branch.op!r}, which it does not define")
+    if len({branch.key for branch in branches}) != len(branches):
+        raise InvalidRequest("", "two branches have the same branch_id and op")
+    return branches
+
+
+def _pointer_to(wanted: str, value: Any, pointer: str = "") -> str | None:
+    """Where a string stands in a body, as a JSON pointer."""
+    if value == wanted and isinstance(value, str):
+        return pointer
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(value, Mapping):
+        items = value.items()
+    elif isinstance(value, list | tuple):
+        items = enumerate(value)
+    for key, item in items:
+        found = _pointer_to(wanted, item, f"{pointer}/{str(key).replace('~', '~0').replace('/', '~1')}")
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,243 @@
+"""The store of several nodes: a MySQL or MariaDB database.
+
+Every statement is a transaction of its own, so no lock is held while we wait for anything. Inserts and saves go through
+group commit on connections of their own, the renewal of leases through another. Times are the database's.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any
+
+from dtm.core.clock import Clock
+from dtm.core.errors import CorruptRow, OutcomeUnknown, StartupError, StoreUnavailable
+from dtm.core.model import Status, Transaction
+from dtm.core.store import mysql_schema as schema
+from dtm.core.store import mysql_sql as sql
+from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
+from dtm.core.store.codec import STATUS_OF, decode, unreadable
+from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
+from dtm.core.store.group_commit import GroupCommit, Item, Verdict
+from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
+from dtm.core.store.mysql_address import parse_address
+from dtm.core.store.mysql_clock import DatabaseClock
+from dtm.core.store.mysql_errors import StatementError
+from dtm.core.store.mysql_plain import read, write
+from dtm.core.store.mysql_pool import Answer, Pool, Row
+from dtm.core.store.mysql_writer import Writer
+
+LANES = 4
+"""Flushes of inserts in flight at a time; as many of saves."""
+
+READERS = 4
+CHUNK = 1000
+"""Rows that one statement about held rows speaks of at most."""
+
+log = logging.getLogger(__name__)
+
+
+class MysqlStore(GroupedStore):
+    """Transactions in the database that a URL names. `db_timeout`: seconds that one statement may take."""
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Clock | None = None,
+        clock_offset: float = 0.0,
+        rng: random.Random | None = None,
+        db_timeout: float = 5.0,
+    ) -> None:
+        super().__init__(clock=clock, clock_offset=clock_offset, rng=rng, db_timeout=db_timeout)
+        self.address = parse_address(url)
+        self._time = DatabaseClock(self.clock)
+        self._reads = Pool(self.address, READERS)
+        self._leases = Pool(self.address, 1)
+        self._writes = Pool(self.address, 2 * LANES)
+        self._writer = Writer(self._writes, db_timeout, self.rng, self._offset)
+        # The writes of one gid keep their order over both: a save wants a version that an insert or a read has told.
+        self.inserts = GroupCommit(self._flush, lanes=LANES, timeout=db_timeout)
+        self.saves = GroupCommit(self._flush, lanes=LANES, timeout=db_timeout)
+
+    def now(self) -> int:
+        """The database's time, as of the last answers that told it, moved by `clock_offset` (ms)."""
+        return self._time.now() // 1000 + self._offset()
+
+    async def open(self) -> None:
+        """As the contract says; on an empty server, database and tables are made."""
+        try:
+            await schema.prepare(self.address, self.db_timeout)
+            self._writer.max_packet = await self._look()
+            await self._reads.run(sql.TRY, self.db_timeout)
+        except (StatementError, StoreUnavailable) as error:
+            await self._hang_up()
+            raise StartupError(f"store {self.address}: {error}") from error
+        except BaseException:
+            await self._hang_up()
+            raise
+        self._open = True
+
+    async def close(self) -> None:
+        """As the contract says."""
+        if not self._open:
+            return
+        self._open = False
+        await self._close_queues()
+        await self._hang_up()
+
+    async def ping(self) -> None:
+        """As the contract says."""
+        self._check_open()
+        await self._read(sql.TRY)
+
+    async def load(self, gid: str) -> Transaction | None:
+        """As the contract says."""
+        self._check_open()
+        if not is_unicode(gid):
+            return None
+        for row in await self._read(sql.load(gid)):
+            tx = decode(_named(row))
+            if tx.gid == gid:
+                return tx
+            raise StoreUnavailable("the database has answered another question")
+        return None
+
+    async def claim_due(self, owner: str, limit: int, lease: float, ahead: float = 0.0) -> list[Claim]:
+        """As the contract says. After OutcomeUnknown, what it may have claimed is due again when the lease is over."""
+        self._check_open()
+        asked, offset, length = self._time.boot(), self._offset(), to_ms(lease)
+        tag = self.rng.getrandbits(TAG_BITS)
+        answer = await self._write(sql.claim(owner, limit, horizon=to_ms(ahead), lease=length, offset=offset, tag=tag))
+        if not answer.changed:
+            await self._look()
+            return []
+        now = answer.insert_id - length - offset
+        self._time.learn(now * 1000, now * 1000 + 1000, asked)
+        try:
+            rows = await self._read(sql.claimed(owner, answer.insert_id))
+        except StoreUnavailable as error:
+            raise OutcomeUnknown(f"claimed, but not read: {error}") from error
+        claims = []
+        for *row, doubt, due_at in rows:
+            try:
+                claims.append(Claim(decode(_named(row)), found_doubt=bool(doubt), found_due=due_at))
+            except CorruptRow as error:
+                log.error("claimed, and left alone: %s", error)
+        return claims
+
+    async def renew(self, held: Mapping[int, str], lease: float) -> set[int]:
+        """As the contract says. StoreUnavailable when somebody else has locked one of them; the others are renewed."""
+        self._check_open()
+        kept = set(held)
+        for chunk in _chunks(held):
+            # First those that no one holds a lock on, so that one that is locked cannot cost the others their leases.
+            answer = await self._write(sql.renew(chunk, to_ms(lease), self._offset(), wait=False), self._leases)
+            if answer.changed < len(chunk):
+                await self._write(sql.renew(chunk, to_ms(lease), self._offset(), wait=True), self._leases)
+                rows = await self._read(sql.owned_versions(chunk), self._leases)
+                kept -= chunk.keys() - {row_id for row_id, _ in rows}
+        return kept
+
+    async def owned_versions(self, held: Mapping[int, str]) -> dict[int, int]:
+        """As the contract says."""
+        self._check_open()
+        seen: dict[int, int] = {}
+        for chunk in _chunks(held):
+            seen.update((row_id, version) for row_id, version in await self._read(sql.owned_versions(chunk)))
+        return seen
+
+    async def make_due(self, later_than: float, limit: int) -> int:
+        """As the contract says."""
+        return (await self._write(sql.make_due(to_ms(later_than), limit, self._offset()))).changed
+
+    async def scan(self, wanted: Filter, cursor: str, limit: int) -> tuple[list[Transaction], str]:
+        """As the contract says."""
+        self._check_open()
+        below = id_from_cursor(cursor) if cursor else None
+        rows = await self._read(sql.scan(wanted, below, limit + 1))
+        page = [_shown(row) for row in rows[:limit]]
+        return page, encode_cursor(page[-1].id) if len(rows) > limit else ""
+
+    async def counts(self) -> dict[tuple[str, Status], int]:
+        """As the contract says."""
+        self._check_open()
+        return {(trans_type, STATUS_OF[code]): number for trans_type, code, number in await self._read(sql.COUNTS)}
+
+    async def purge_finished(self, before: int, limit: int) -> int:
+        """As the contract says."""
+        return (await self._write(sql.purge(before, limit))).changed
+
+    async def kv_get(self, cat: str, key: str) -> KV | None:
+        """As the contract says."""
+        self._check_open()
+        rows = await self._read(sql.kv_get(cat, key))
+        return _entry(rows[0]) if rows else None
+
+    async def kv_put(self, cat: str, key: str, value: str, expect: int) -> bool:
+        """As the contract says."""
+        return (await self._write(sql.kv_put(cat, key, value, expect, self._offset()))).changed == 1
+
+    async def kv_delete(self, cat: str, key: str) -> bool:
+        """As the contract says."""
+        return (await self._write(sql.kv_delete(cat, key))).changed == 1
+
+    async def kv_scan(self, cat: str, cursor: str, limit: int) -> tuple[list[KV], str]:
+        """As the contract says."""
+        self._check_open()
+        after = key_from_cursor(cursor) if cursor else None
+        entries = [_entry(row) for row in await self._read(sql.kv_scan(cat, after, limit + 1))]
+        page = entries[:limit]
+        return page, encode_cursor(page[-1].cat, page[-1].key) if len(entries) > limit else ""
+
+    async def _flush(self, items: list[Item]) -> list[Verdict]:
+        return await self._writer.flush(items)
+
+    def _offset(self) -> int:
+        return to_ms(self.clock_offset)
+
+    async def _look(self) -> int:
+        """Read the database's clock; returns its longest statement, in bytes."""
+        asked = self._time.boot()
+        ((now, max_packet),) = await self._read(sql.LOOK)
+        self._time.learn(now, now, asked)
+        return int(max_packet)
+
+    async def _read(self, query: str, pool: Pool | None = None) -> Sequence[Row]:
+        return await read(pool or self._reads, query, self.db_timeout)
+
+    async def _write(self, statement: str, pool: Pool | None = None) -> Answer:
+        self._check_open()
+        return await write(pool or self._reads, statement, self.db_timeout)
+
+    async def _hang_up(self) -> None:
+        for pool in (self._reads, self._leases, self._writes):
+            await pool.close()
+
+
+def _named(row: Sequence[Any]) -> Row:
+    """A row with its gid as text."""
+    row_id, gid, *others = row
+    return row_id, gid.decode("utf-8", "replace"), *others
+
+
+def _shown(row: Row) -> Transaction:
+    named = _named(row)
+    try:
+        return decode(named)
+    except CorruptRow as error:
+        return unreadable(named, error)
+
+
+def _entry(row: Row) -> KV:
+    cat, key, *others = row
+    return KV(cat.decode("utf-8", "replace"), key.decode("utf-8", "replace"), *others)
+
+
+def _chunks(held: Mapping[int, str]) -> Iterator[dict[int, str]]:
+    """Parts that one statement can speak of, in key order."""
+    rows = iter(sorted(held.items()))
+    while part := dict(islice(rows, CHUNK)):
+        yield part

@@ -1,0 +1,196 @@
+"""Connections to a MySQL or MariaDB server: each statement gets one for itself, and a time-out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import aiomysql
+
+from dtm.core.store.mysql_address import Address
+from dtm.core.store.mysql_errors import Fate, StatementError, while_connecting, while_running
+from dtm.core.store.mysql_sql import SESSION
+
+GOODBYE = 1.0
+"""Seconds to close a connection in an orderly way."""
+
+CLIENT_SSL = 1 << 11
+"""The capability with which a server offers TLS."""
+
+TLS_ERROR = 2026
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a statement returned: rows, how many rows it changed, the value of its LAST_INSERT_ID(...)."""
+
+    rows: Sequence[Row]
+    changed: int
+    insert_id: int
+
+
+class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # the driver has no types
+    """Without the driver's habit to ask for warnings and to raise them as Python's: in strict mode they are errors."""
+
+    async def _show_warnings(self, conn: object) -> None:
+        pass
+
+
+class Connection(aiomysql.Connection):  # type: ignore[misc]  # the driver has no types
+    """One connection in our session settings; never gives a password away unencrypted."""
+
+    async def run(self, sql: str, within: float) -> Answer:
+        """Run a statement, in `within` seconds at most. StatementError."""
+        try:
+            async with asyncio.timeout(within):
+                cursor = await self.cursor()
+                await cursor.execute(sql)
+                return Answer(await cursor.fetchall(), cursor.rowcount, cursor.lastrowid or 0)
+        except TimeoutError:
+            raise StatementError(Fate.UNKNOWN, 0, "the database has not answered in time") from None
+        except Exception as error:
+            raise while_running(error) from error
+
+    @property
+    def dead(self) -> bool:
+        """Whether the server has hung up."""
+        return bool(self.closed or self._reader.eof_received)
+
+    async def hang_up(self) -> None:
+        """Say goodbye; return when the socket is closed."""
+        writer = self._writer
+        if writer is None:
+            return
+        with contextlib.suppress(OSError):  # of which TimeoutError is one
+            async with asyncio.timeout(GOODBYE):
+                await self.ensure_closed()
+                await writer.wait_closed()
+        self.close()
+
+    async def _request_authentication(self) -> None:
+        # The driver would go on without TLS when the server offers none, and whoever sits in between says it does not.
+        encrypted = self._ssl_context is not None
+        if encrypted and not self.server_capabilities & CLIENT_SSL:
+            raise aiomysql.OperationalError(TLS_ERROR, "the server offers no TLS")
+        _refuse_clear_text(self._server_auth_plugin, encrypted)
+        await super()._request_authentication()
+
+    async def _process_auth(self, plugin_name: bytes, auth_packet: Any) -> Any:
+        _refuse_clear_text(plugin_name.decode(), self._ssl_context is not None)
+        return await super()._process_auth(plugin_name, auth_packet)
+
+
+def _refuse_clear_text(plugin: str, encrypted: bool) -> None:
+    if plugin == "mysql_clear_password" and not encrypted:
+        raise aiomysql.OperationalError(TLS_ERROR, "the server wants the password in clear text: use TLS")
+
+
+async def connect(address: Address, within: float, *, into_database: bool = True) -> Connection:
+    """A connection, ready for statements, in `within` seconds at most. StatementError: NOT_NOW."""
+    connection = Connection(
+        host=address.host,
+        port=address.port,
+        user=address.user,
+        password=address.password,
+        db=address.database if into_database else None,
+        charset="utf8mb4",
+        autocommit=True,
+        cursorclass=_Cursor,
+        ssl=address.tls,
+        program_name="dtm",
+    )
+    try:
+        async with asyncio.timeout(within):
+            await connection.ping()  # which connects; the driver's own connect() leaves a half-made one behind
+            for statement in SESSION:
+                await connection.run(statement, within)
+    except StatementError as error:
+        connection.close()
+        raise StatementError(Fate.NOT_NOW, error.code, str(error)) from error
+    except TimeoutError:
+        connection.close()
+        raise StatementError(Fate.NOT_NOW, 0, "no connection could be had in time") from None
+    except BaseException as error:
+        connection.close()
+        if isinstance(error, Exception):
+            raise while_connecting(error) from error
+        raise
+    return connection
+
+
+class Pool:
+    """Up to `size` connections, made when they are needed.
+
+    One that is in use stands in a set: asyncio alone would let the garbage collector have it. After a trouble that is
+    not a row's own the spare ones are given up too: they lead to the same server, or to the same broken path.
+    """
+
+    def __init__(self, address: Address, size: int) -> None:
+        self._address = address
+        self._room = asyncio.Semaphore(size)
+        self._spare: list[Connection] = []
+        self._busy: set[Connection] = set()
+        self._closed = False
+
+    async def run(self, sql: str, within: float) -> Answer:
+        """Run a statement, in `within` seconds at most with all waiting. StatementError."""
+        deadline = asyncio.get_running_loop().time() + within
+        connection = await self._take(within)
+        fine = False
+        try:
+            answer = await connection.run(sql, deadline - asyncio.get_running_loop().time())
+            fine = True
+        except StatementError as error:
+            fine = error.fate in (Fate.AGAIN, Fate.VALUE)
+            raise
+        finally:
+            self._give_back(connection, fine)
+        return answer
+
+    async def close(self) -> None:
+        """Close all connections, also those in use."""
+        self._closed = True
+        connections = [*self._spare, *self._busy]
+        self._spare.clear()
+        await asyncio.gather(*(connection.hang_up() for connection in connections))
+
+    async def _take(self, within: float) -> Connection:
+        try:
+            async with asyncio.timeout(within):
+                await self._room.acquire()
+                try:
+                    connection = self._pick() or await connect(self._address, within)
+                except BaseException:
+                    self._room.release()
+                    raise
+        except TimeoutError:
+            raise StatementError(Fate.NOT_NOW, 0, "no connection became free in time") from None
+        self._busy.add(connection)
+        return connection
+
+    def _pick(self) -> Connection | None:
+        """The spare connection that was used last, if there is one that lives."""
+        if self._closed:
+            raise StatementError(Fate.NOT_NOW, 0, "the store is closed")
+        while self._spare:
+            connection = self._spare.pop()
+            if not connection.dead:
+                return connection
+            connection.close()
+        return None
+
+    def _give_back(self, connection: Connection, fine: bool) -> None:
+        self._busy.discard(connection)
+        self._room.release()
+        if fine and not self._closed:
+            self._spare.append(connection)
+            return
+        connection.close()
+        for spare in self._spare:
+            spare.close()
+        self._spare.clear()

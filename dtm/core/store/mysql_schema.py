@@ -1,0 +1,110 @@
+"""The schema on a MySQL or MariaDB server: made on an empty one, refused when it is not ours, upgraded on demand.
+
+Its revisions are the numbered files in `migrations/mysql`: statements that end with a semicolon at the end of a line.
+"""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from dtm.core.errors import StartupError
+from dtm.core.store.mysql_address import Address
+from dtm.core.store.mysql_errors import NO_SUCH_DATABASE, NO_SUCH_TABLE, Fate, StatementError
+from dtm.core.store.mysql_pool import Connection, connect
+
+UPGRADE_TIMEOUT = 3600.0
+"""Seconds that one statement of an upgrade may take."""
+
+LOCK_SECONDS = 30
+
+
+async def prepare(address: Address, timeout: float) -> None:
+    """Make database and tables when there are none.
+
+    StartupError: the schema has not the revision of this version of dtm. StatementError: the server says no.
+    """
+    present, known = await revisions(address, timeout)
+    if present == 0:
+        present = await upgrade(address, timeout)
+    if present > known:
+        raise StartupError(
+            f"store {address}: its schema has revision {present}, this version of dtm knows {known} at most"
+        )
+    if present < known:
+        raise StartupError(
+            f"store {address}: its schema has revision {present}, this version of dtm needs {known}: upgrade it"
+        )
+
+
+async def revisions(address: Address, timeout: float) -> tuple[int, int]:
+    """The schema's revision (0: there is none), and the one of this version of dtm. StatementError."""
+    try:
+        db = await connect(address, timeout)
+    except StatementError as error:
+        if error.code == NO_SUCH_DATABASE:
+            return 0, max(migrations())
+        raise
+    try:
+        return await _present(db, timeout), max(migrations())
+    finally:
+        await db.hang_up()
+
+
+async def upgrade(address: Address, timeout: float) -> int:
+    """Bring the schema, or the lack of one, to the revision of this version of dtm; the revision it has then.
+
+    `timeout`: seconds to connect. Of several that try, one does it and the others wait. StatementError, StartupError.
+    """
+    db = await _connect_or_create(address, timeout)
+    try:
+        locked = await db.run(f"SELECT GET_LOCK('dtm_schema', {LOCK_SECONDS})", LOCK_SECONDS + timeout)
+        if locked.rows[0][0] != 1:
+            raise StartupError(f"store {address}: another node has been changing its schema for {LOCK_SECONDS} s")
+        present, scripts = await _present(db, timeout), migrations()
+        for revision in sorted(scripts):
+            if revision > present:
+                await _apply(db, revision, scripts[revision])
+        return max(present, *scripts)
+    finally:
+        await db.hang_up()  # which gives the lock back
+
+
+def migrations() -> dict[int, str]:
+    """The schema's revisions: number -> SQL script."""
+    folder = files("dtm.core.store") / "migrations" / "mysql"
+    scripts = (entry for entry in folder.iterdir() if entry.name.endswith(".sql"))
+    return {int(script.name.partition("_")[0]): script.read_text("utf-8") for script in scripts}
+
+
+async def _connect_or_create(address: Address, timeout: float) -> Connection:
+    try:
+        return await connect(address, timeout)
+    except StatementError as error:
+        if error.code != NO_SUCH_DATABASE:
+            raise
+    server = await connect(address, timeout, into_database=False)
+    try:
+        names = "CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"
+        await server.run(f"CREATE DATABASE IF NOT EXISTS `{address.database}` {names}", timeout)
+    finally:
+        await server.hang_up()
+    return await connect(address, timeout)
+
+
+async def _present(db: Connection, timeout: float) -> int:
+    try:
+        answer = await db.run("SELECT COALESCE(MAX(revision), 0) FROM dtm_schema", timeout)
+    except StatementError as error:
+        if error.fate is Fate.NOT_NOW and error.code == NO_SUCH_TABLE:
+            return 0
+        raise
+    return int(answer.rows[0][0])
+
+
+async def _apply(db: Connection, revision: int, script: str) -> None:
+    """Run a script, and then note that it has run: after a crash halfway it is run again."""
+    noted = "CREATE TABLE IF NOT EXISTS dtm_schema (revision INT NOT NULL PRIMARY KEY) ENGINE = InnoDB"
+    done = f"INSERT INTO dtm_schema (revision) VALUES ({revision:d})"  # noqa: S608 - a number of ours
+    statements = [part for part in script.split(";\n") if part.strip()]
+    for statement in (noted, *statements, done):
+        await db.run(statement, UPGRADE_TIMEOUT)

@@ -1,0 +1,263 @@
+"""The statements for MySQL and MariaDB, whole: text and bytes go in as hexadecimal, so that nothing has to be quoted.
+
+Times are UTC milliseconds made of UTC_TIMESTAMP, which no session's time zone touches. `offset` is `clock_offset` in
+milliseconds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from dtm.core.errors import InvalidRequest
+from dtm.core.model import Status
+from dtm.core.store.base import TAG_BITS, Filter
+from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
+from dtm.core.store.group_commit import Insert, Update
+
+# ruff: noqa: S608 - every value goes through `text`, `blob` or `number`
+
+LOCK_WAIT_SECONDS = 2
+SESSION = (
+    "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', autocommit = 1,"
+    f" innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, lock_wait_timeout = {LOCK_WAIT_SECONDS}",
+)
+"""What every connection says first. autocommit again: a server's init_connect may have switched it off unseen."""
+
+_NOW_US = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
+_NOW = f"{_NOW_US} DIV 1000"
+
+# Indexes are forced wherever rows get locked: left to itself, the planner scans a table that it believes small, and so
+# locks, or waits for, rows that the statement does not speak of.
+_BY_ID = "dtm_transaction FORCE INDEX (PRIMARY)"
+_BY_DUE = "dtm_transaction FORCE INDEX (dtm_transaction_due)"
+_BY_FINISHED = "dtm_transaction FORCE INDEX (dtm_transaction_finished)"
+_ITS_ROW = "STRAIGHT_JOIN dtm_transaction AS t FORCE INDEX (PRIMARY) ON t.id = found.id"
+
+# `doubt`: bit 0 is the mark, bit 1 what the last claim found.
+_COLUMNS = ", ".join("doubt & 1" if column == "doubt" else column for column in COLUMNS)
+_KV_COLUMNS = "cat, `key`, value, version, created_at, updated_at"
+
+LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
+"""The database's time in microseconds, and the longest statement in bytes."""
+
+COUNTS = f"""
+    SELECT trans_type, status, count(*) FROM {_BY_FINISHED}
+    WHERE finished_at IS NULL AND status < {FIRST_FINAL} GROUP BY trans_type, status"""
+
+
+def number(value: int | None) -> str:
+    """An integer, or NULL."""
+    return "NULL" if value is None else str(int(value))
+
+
+def blob(value: bytes) -> str:
+    """Bytes, for binary columns."""
+    return f"x'{value.hex()}'"
+
+
+def text(value: str | bytes) -> str:
+    """A text, as a string or in UTF-8. InvalidRequest when it is no Unicode."""
+    return f"_utf8mb4 {blob(utf8(value) if isinstance(value, str) else value)}"
+
+
+def utf8(value: str) -> bytes:
+    """A text's bytes. InvalidRequest when it is no Unicode."""
+    try:
+        return value.encode()
+    except UnicodeEncodeError:
+        raise InvalidRequest("", "cannot be stored: a text is no valid Unicode") from None
+
+
+def inserts(items: Iterable[Insert]) -> str:
+    """New rows; where gid or id exists already, nothing. In the order of gids: two nodes may insert the same ones."""
+    rows = ", ".join(_row(item) for item in sorted(items, key=lambda item: utf8(item.tx.gid)))
+    columns = ", ".join(COLUMNS)
+    return f"INSERT INTO dtm_transaction ({columns}) VALUES {rows} ON DUPLICATE KEY UPDATE id = id"
+
+
+def _row(item: Insert) -> str:
+    tx = item.tx
+    values = (
+        number(tx.id), blob(utf8(tx.gid)), text(tx.trans_type), text(tx.protocol_version),
+        number(STATUS_CODE[tx.status]), number(tx.version), text(tx.owner), number(tx.doubt), number(tx.due_at),
+        number(tx.created_at), number(tx.updated_at), number(tx.finished_at), text(item.request), text(item.state),
+    )  # fmt: skip
+    return f"({', '.join(values)})"
+
+
+def updates(items: Sequence[Update], offset: int) -> str:
+    """Compare-and-sets of several rows: each column where it is to change, to the row's own value."""
+    held = {item.tx.id: item.change.hold for item in items if item.change.hold is not None}
+    columns = {
+        "status": {item.tx.id: number(STATUS_CODE[item.tx.status]) for item in items},
+        "version": {item.tx.id: number(item.version) for item in items},
+        "finished_at": {item.tx.id: number(item.tx.finished_at) for item in items},
+        "state": {item.tx.id: text(item.state) for item in items},
+        "request": {item.tx.id: text(item.request) for item in items if item.request is not None},
+        "doubt": {item.tx.id: number(item.change.doubt) for item in items if item.change.doubt is not None},
+        "owner": {row_id: text(hold.owner) for row_id, hold in held.items()},
+        "due_at": {row_id: number(hold.due_at) for row_id, hold in held.items()},
+    }
+    changes = [_change(column, values, len(items)) for column, values in columns.items() if values]
+    versions = _pairs((item.tx.id, number(item.change.expect)) for item in items)
+    return f"""
+        UPDATE {_BY_ID} SET updated_at = {_NOW} + {offset}, {", ".join(changes)}
+        WHERE id IN {_list(item.tx.id for item in items)} AND (id, version) IN {versions}"""
+
+
+def _change(column: str, values: Mapping[int, str], rows: int) -> str:
+    """`values` by row id; a row without one keeps what it has."""
+    if len(values) == rows and len(set(values.values())) == 1:
+        return f"{column} = {next(iter(values.values()))}"
+    cases = " ".join(f"WHEN {row_id:d} THEN {value}" for row_id, value in values.items())
+    return f"{column} = CASE id {cases} ELSE {column} END"
+
+
+def ids_of_gids(gids: Iterable[str]) -> str:
+    """gid, id and version of rows."""
+    return f"SELECT gid, id, version FROM dtm_transaction WHERE gid IN {_list(blob(utf8(gid)) for gid in gids)}"
+
+
+def versions(ids: Iterable[int]) -> str:
+    """id and version of rows."""
+    return f"SELECT id, version FROM dtm_transaction WHERE id IN {_list(ids)}"
+
+
+def unlocked(ids: Iterable[int]) -> str:
+    """The ids of those rows that nobody holds a lock on. The locks it takes end with it."""
+    return f"SELECT id FROM {_BY_ID} WHERE id IN {_list(ids)} FOR UPDATE SKIP LOCKED"
+
+
+def load(gid: str) -> str:
+    """One row, in the order of COLUMNS."""
+    return f"SELECT {_COLUMNS} FROM dtm_transaction WHERE gid = {blob(utf8(gid))}"
+
+
+def claim(owner: str, limit: int, *, horizon: int, lease: int, offset: int, tag: int) -> str:
+    """Take over what is due within `horizon` ms, for `lease` ms; the answer's insert_id is the lease's end.
+
+    What was found is read from the inner query, for in an update of a join nothing says which assignment comes first.
+    """
+    return f"""
+        UPDATE (
+            SELECT id, due_at, doubt & 1 AS doubt FROM {_BY_DUE} WHERE due_at <= {_NOW} + {horizon + offset}
+            ORDER BY due_at LIMIT {max(limit, 0)} FOR UPDATE SKIP LOCKED) AS found {_ITS_ROW}
+        SET t.owner = {text(owner)}, t.due_at = LAST_INSERT_ID({_NOW} + {lease + offset}), t.found_due = found.due_at,
+            t.version = ((t.version >> {TAG_BITS}) + 1 << {TAG_BITS}) | {tag},
+            t.doubt = found.doubt * 2 + IF(t.status >= {STATUS_CODE[Status.ABORTING]}, found.doubt, 1)"""
+
+
+TRY = claim("", 0, horizon=0, lease=0, offset=0, tag=0)
+"""Shows, with nothing to claim, that this server takes our writes and understands what we say."""
+
+
+def claimed(owner: str, until: int) -> str:
+    """The rows of a claim, oldest due first: COLUMNS, the doubt and the due_at that were found."""
+    return f"""
+        SELECT {_COLUMNS}, doubt >> 1, found_due FROM dtm_transaction
+        WHERE due_at = {until} AND owner = {text(owner)} ORDER BY found_due, id"""
+
+
+def renew(held: Mapping[int, str], lease: int, offset: int, *, wait: bool) -> str:
+    """Lengthen leases to `lease` ms from now. Without `wait`, rows that somebody holds a lock on are left out."""
+    longer = f"due_at = GREATEST(COALESCE(due_at, 0), {_NOW} + {lease + offset})"
+    if wait:
+        return f"UPDATE {_BY_ID} SET {longer} WHERE {_held(held)}"
+    # The limit keeps the inner query apart: merged into the outer one it would wait.
+    return f"""
+        UPDATE (
+            SELECT id FROM {_BY_ID} WHERE {_held(held)} LIMIT {len(held)} FOR UPDATE SKIP LOCKED) AS found
+        {_ITS_ROW} SET {longer}"""
+
+
+def owned_versions(held: Mapping[int, str]) -> str:
+    """id and version of the rows that have these owners."""
+    return f"SELECT id, version FROM dtm_transaction WHERE {_held(held)}"
+
+
+def make_due(later_than: int, limit: int, offset: int) -> str:
+    """Free unfinished rows become due whose time is later than `later_than` ms from now."""
+    return f"""
+        UPDATE (
+            SELECT id FROM {_BY_DUE}
+            WHERE due_at > {_NOW} + {later_than + offset} AND owner = '' AND status < {FIRST_FINAL}
+            ORDER BY due_at LIMIT {max(limit, 0)} FOR UPDATE SKIP LOCKED) AS found {_ITS_ROW}
+        SET t.due_at = {_NOW} + {offset}"""
+
+
+def purge(before: int, limit: int) -> str:
+    """Delete what ended before."""
+    return f"""
+        DELETE t FROM (
+            SELECT id FROM {_BY_FINISHED} WHERE finished_at < {before:d}
+            ORDER BY finished_at LIMIT {max(limit, 0)} FOR UPDATE SKIP LOCKED) AS found {_ITS_ROW}"""
+
+
+def scan(wanted: Filter, below: int | None, limit: int) -> str:
+    """Rows, newest first."""
+    code = STATUS_CODE.get(wanted.status, 0)
+    conditions = ["true"]
+    if below is not None:
+        conditions.append(f"id < {below:d}")
+    if wanted.status:
+        conditions.append(f"status = {code}")
+    if wanted.status and code < FIRST_FINAL:
+        conditions.append("finished_at IS NULL")  # so that the index of unfinished rows can be used
+    if wanted.trans_type:
+        conditions.append(f"trans_type = {text(wanted.trans_type)}")
+    if wanted.created_from is not None:
+        conditions.append(f"created_at >= {wanted.created_from:d}")
+    if wanted.created_to is not None:
+        conditions.append(f"created_at <= {wanted.created_to:d}")
+    where = " AND ".join(conditions)
+    return f"SELECT {_COLUMNS} FROM dtm_transaction WHERE {where} ORDER BY id DESC LIMIT {max(limit, 0)}"
+
+
+def kv_get(cat: str, key: str) -> str:
+    """One entry."""
+    return f"SELECT {_KV_COLUMNS} FROM dtm_kv WHERE {_entry(cat, key)}"
+
+
+def kv_scan(cat: str, after: tuple[str, str] | None, limit: int) -> str:
+    """Entries in order."""
+    conditions = ["true"]
+    if cat:
+        conditions.append(f"cat = {blob(utf8(cat))}")
+    if after is not None:
+        conditions.append(f"(cat, `key`) > ({blob(utf8(after[0]))}, {blob(utf8(after[1]))})")
+    where = " AND ".join(conditions)
+    return f"SELECT {_KV_COLUMNS} FROM dtm_kv WHERE {where} ORDER BY cat, `key` LIMIT {max(limit, 0)}"
+
+
+def kv_put(cat: str, key: str, value: str, expect: int, offset: int) -> str:
+    """Write an entry by compare-and-set."""
+    now = f"{_NOW} + {offset}"
+    if expect == 0:
+        row = f"({blob(utf8(cat))}, {blob(utf8(key))}, {text(value)}, 1, {now}, {now})"
+        return f"INSERT INTO dtm_kv ({_KV_COLUMNS}) VALUES {row} ON DUPLICATE KEY UPDATE cat = cat"
+    return f"""
+        UPDATE dtm_kv SET value = {text(value)}, version = version + 1, updated_at = {now}
+        WHERE {_entry(cat, key)} AND version = {expect:d}"""
+
+
+def kv_delete(cat: str, key: str) -> str:
+    """Delete an entry."""
+    return f"DELETE FROM dtm_kv WHERE {_entry(cat, key)}"
+
+
+def _entry(cat: str, key: str) -> str:
+    return f"cat = {blob(utf8(cat))} AND `key` = {blob(utf8(key))}"
+
+
+def _held(held: Mapping[int, str]) -> str:
+    owners = _pairs((row_id, text(owner)) for row_id, owner in sorted(held.items()))
+    return f"id IN {_list(sorted(held))} AND (id, owner) IN {owners}"
+
+
+def _pairs(pairs: Iterable[tuple[int, str]]) -> str:
+    return _list(f"({row_id:d}, {value})" for row_id, value in pairs)
+
+
+def _list(values: Iterable[int | str]) -> str:
+    return f"({', '.join(map(str, values))})"
