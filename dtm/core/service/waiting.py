@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from dtm.core.errors import Conflict, NotFound, NotYet
+from dtm.core.errors import Conflict, NotFound, NotYet, StoreUnavailable
 from dtm.core.model import Branch, Outcome, Status, Transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes
@@ -30,7 +30,10 @@ class Waiting:
         """Another node owns the row, or nobody does: read it until it is free or final, or this node is to stop."""
         pause = POLL_FIRST
         while True:
-            tx = await self._node.store.load(gid)
+            try:
+                tx = await self._node.store.load(gid)
+            except StoreUnavailable as error:  # what the caller waits for is stored: a 503 would say it is not
+                raise NotYet(f"ONGOING: the transaction is stored, but the store does not answer: {error}") from error
             if tx is None:
                 raise NotFound(f"no TransGlobal with gid: {gid} found")
             if tx.status.final or not tx.owner or self._node.draining:
