@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import ExitStack, closing
 from http.client import HTTPException
 from pathlib import Path
 
@@ -53,7 +53,7 @@ def test_waiting_clients_are_answered(tmp_path: Path, participants: Participants
                 body = saga(gid, *names, participants=participants, wait_result=True)
                 replies[gid] = pool.submit(coordinator.client.post, "submit", body)
         until(lambda: len(participants.calls) == 2 * WAITERS)
-        assert coordinator.terminate(within=5) == 0
+        assert coordinator.terminate(within=30) == 0
         for gid, reply in replies.items():
             status, said = reply.result()
             if gid.startswith("1"):
@@ -89,11 +89,13 @@ def test_under_load_nothing_is_lost(tmp_path: Path, pool: ThreadPoolExecutor) ->
             answers[gid] = submit_twice(client, gid, wait=name % 2 == 0)
         return answers
 
-    with Coordinator(tmp_path, DTM_SHUTDOWN_GRACE="5", **FAST) as coordinator:
+    with Coordinator(tmp_path, DTM_SHUTDOWN_GRACE="5", **FAST) as coordinator, ExitStack() as ending:
+        ending.callback(up.set)  # whatever fails, no client may wait or go on for ever
+        ending.callback(stopping.set)
         clients = [pool.submit(keep_submitting, coordinator.client, name) for name in range(WAITERS)]
         until(lambda: len(ledger.calls) > 200)
         stopping.set()
-        assert coordinator.terminate(within=5) == 0
+        assert coordinator.terminate(within=30) == 0
         assert held(tmp_path) == []
         coordinator.start()
         up.set()
@@ -114,7 +116,7 @@ def test_a_hanging_participant_does_not_hold_it_up(tmp_path: Path, participants:
         hanging = saga("g", "hangs", "never", participants=participants, request_timeout=50)
         assert coordinator.client.post("submit", hanging)[0] == 200
         until(lambda: participants.of("g") == ["action 01 POST hangs"])
-        assert coordinator.terminate(within=5) == 0
+        assert coordinator.terminate(within=30) == 0
         coordinator.start()
         assert coordinator.client.query("g")["transaction"]["status"] == "submitted"
         assert coordinator.client.post("abort", {"gid": "g"})[0] == 200
@@ -131,7 +133,7 @@ def test_a_waiting_client_hears_of_the_end_of_the_grace(
         hanging = saga("g", "hangs", participants=participants, request_timeout=50, wait_result=True)
         reply = pool.submit(coordinator.client.post, "submit", hanging)
         until(lambda: participants.of("g") == ["action 01 POST hangs"])
-        assert coordinator.terminate(within=5) == 0
+        assert coordinator.terminate(within=30) == 0
         status, said = reply.result()
         assert (status, said["dtm_result"]) == (425, "ONGOING")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+import shutil
 from functools import partial
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from dtm.core.store.memory import MemoryStore
 from dtm.core.store.mysql import MysqlStore
 from dtm.core.store.sqlite import SqliteStore
-from tests.support.mariadb import MariaDB
+from tests.support.mariadb import MariaDB, database_of
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -26,11 +26,6 @@ def mysql(folder, server, **kwargs):
     return MysqlStore(server.url(database_of(folder)), **kwargs)
 
 
-def database_of(folder):
-    """A database for each folder: what a folder is to a file."""
-    return "dtm_" + hashlib.sha256(str(folder).encode()).hexdigest()[:20]
-
-
 ENGINES = [memory, sqlite, mysql]
 
 
@@ -40,6 +35,7 @@ def mariadb(tmp_path_factory):
     server = MariaDB(tmp_path_factory.mktemp("mariadb")).start()
     yield server
     server.stop()
+    shutil.rmtree(server.folder)
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__)

@@ -10,14 +10,14 @@ import struct
 
 import pymysql
 import pytest
-from conftest import database_of
+import uvloop
 from store_values import owned
 
 from dtm.core.errors import StartupError, StoreUnavailable
 from dtm.core.store.mysql import MysqlStore
 from dtm.core.store.mysql_address import parse_address
 from dtm.core.store.mysql_schema import migrations, revisions, upgrade
-from tests.support.mariadb import PASSWORD, QUOTED_PASSWORD, USER, free_port, make_certificate
+from tests.support.mariadb import PASSWORD, QUOTED_PASSWORD, USER, database_of, free_port, make_certificate
 
 
 async def refusal(url, **kwargs):
@@ -150,6 +150,19 @@ async def test_tls(mysql_store, mariadb, tmp_path):
     await store.close()
 
 
+@pytest.mark.parametrize("tls", [False, True])
+def test_the_loop_that_dtm_serve_runs_on(mariadb, tmp_path, tls):
+    async def story():
+        parameters = {"ssl_ca": str(mariadb.certificate)} if tls else {}
+        store = MysqlStore(mariadb.url(database_of(tmp_path), **parameters))
+        await store.open()
+        rows = await asyncio.gather(*(store.insert(owned(store, f"g{i}", custom_data="x" * 9999)) for i in range(100)))
+        assert await asyncio.gather(*(store.load(tx.gid) for tx in rows)) == rows
+        await store.close()
+
+    uvloop.run(story())
+
+
 @pytest.mark.gen_test
 async def test_a_server_that_is_not_trusted(mariadb, tmp_path):
     make_certificate(tmp_path / "other.pem")
@@ -228,5 +241,5 @@ def test_a_strange_url_is_refused_without_repeating_it(url):
 
 @pytest.mark.gen_test
 async def test_the_tests_user_has_no_power_over_the_server(mysql_store, mariadb):
-    with pytest.raises(pymysql.err.OperationalError):
-        pymysql.connect(host="127.0.0.1", port=mariadb.port, user=USER, password=PASSWORD, database="mysql")
+    with pytest.raises(pymysql.err.OperationalError, match="to database"):
+        pymysql.connect(host="127.0.0.1", port=mariadb.port, user=USER, password=PASSWORD.encode(), database="mysql")

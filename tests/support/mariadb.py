@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
@@ -14,10 +15,10 @@ from typing import Any
 import pymysql
 
 ADMIN = "root"
-USER, PASSWORD = "dtm", "ge/heim@:%"
+USER, PASSWORD = "dtm", "ge/heim@:%€"
 """A user without any power over the server, and a password that a URL cannot hold as it is."""
 
-QUOTED_PASSWORD = "ge%2Fheim%40%3A%25"
+QUOTED_PASSWORD = "ge%2Fheim%40%3A%25%E2%82%AC"
 
 
 class MariaDB:
@@ -129,6 +130,11 @@ def make_certificate(path: Path) -> None:
         "-keyout", str(path.with_suffix(".key")), "-out", str(path),
     ]  # fmt: skip
     subprocess.run(command, check=True, capture_output=True)
+
+
+def database_of(folder: Path) -> str:
+    """The name of a database for each folder: what a folder is to a file."""
+    return "dtm_" + hashlib.sha256(str(folder).encode()).hexdigest()[:20]
 
 
 def free_port() -> int:

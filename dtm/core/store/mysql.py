@@ -129,17 +129,23 @@ class MysqlStore(GroupedStore):
         return claims
 
     async def renew(self, held: Mapping[int, str], lease: float) -> set[int]:
-        """As the contract says. StoreUnavailable when somebody else has locked one of them; the others are renewed."""
+        """As the contract says. OutcomeUnknown also when somebody has locked one of them: the others are renewed."""
         self._check_open()
         kept = set(held)
         for chunk in _chunks(held):
             # First those that no one holds a lock on, so that one that is locked cannot cost the others their leases.
             answer = await self._write(sql.renew(chunk, to_ms(lease), self._offset(), wait=False), self._leases)
             if answer.changed < len(chunk):
-                await self._write(sql.renew(chunk, to_ms(lease), self._offset(), wait=True), self._leases)
+                await self._renew_the_rest(chunk, lease)
                 rows = await self._read(sql.owned_versions(chunk), self._leases)
                 kept -= chunk.keys() - {row_id for row_id, _ in rows}
         return kept
+
+    async def _renew_the_rest(self, held: Mapping[int, str], lease: float) -> None:
+        try:
+            await self._write(sql.renew(held, to_ms(lease), self._offset(), wait=True), self._leases)
+        except StoreUnavailable as error:
+            raise OutcomeUnknown(f"some leases are longer now: {error}") from error
 
     async def owned_versions(self, held: Mapping[int, str]) -> dict[int, int]:
         """As the contract says."""

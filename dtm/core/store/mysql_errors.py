@@ -17,7 +17,6 @@ class Fate(Enum):
 LOCK_WAIT = 1205
 NO_SUCH_DATABASE = 1049
 NO_SUCH_TABLE = 1146
-SYNTAX = 1064
 
 _AGAIN = {
     LOCK_WAIT,
@@ -51,7 +50,7 @@ _NOT_NOW = {
     1047,  # this node of a cluster is not ready
     NO_SUCH_DATABASE,
     1054,  # no such column
-    SYNTAX,
+    1064,  # syntax
     1114,  # the table is full: so is the disk
     1129,  # host blocked
     1130,  # host not allowed

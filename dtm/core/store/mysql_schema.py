@@ -9,7 +9,7 @@ from importlib.resources import files
 
 from dtm.core.errors import StartupError
 from dtm.core.store.mysql_address import Address
-from dtm.core.store.mysql_errors import NO_SUCH_DATABASE, NO_SUCH_TABLE, Fate, StatementError
+from dtm.core.store.mysql_errors import NO_SUCH_DATABASE, NO_SUCH_TABLE, StatementError
 from dtm.core.store.mysql_pool import Connection, connect
 
 UPGRADE_TIMEOUT = 3600.0
@@ -95,7 +95,7 @@ async def _present(db: Connection, timeout: float) -> int:
     try:
         answer = await db.run("SELECT COALESCE(MAX(revision), 0) FROM dtm_schema", timeout)
     except StatementError as error:
-        if error.fate is Fate.NOT_NOW and error.code == NO_SUCH_TABLE:
+        if error.code == NO_SUCH_TABLE:
             return 0
         raise
     return int(answer.rows[0][0])
