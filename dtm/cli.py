@@ -39,7 +39,11 @@ def main() -> None:
 
 @main.command()
 @config_option
-@click.option("--store", metavar="URL", help="sqlite:///dtm.db, sqlite:////absolute.db or memory://")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="sqlite:///dtm.db, sqlite:////absolute.db, mysql://user:password@host/db or memory://",
+)
 @click.option("--host", metavar="HOST", help="Address to listen on (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (36789); 0 picks a free one.")
 @click.option("--allow-orphans", is_flag=True, help="Start although unfinished transactions need a missing protocol.")

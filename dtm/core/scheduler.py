@@ -40,6 +40,10 @@ class Scheduler:
         """Claim nothing more, drain the passes, then let their leases go (SIGTERM, law 13)."""
         self._node.draining = True
         claiming, tending = self._tasks[:1], self._tasks[1:]
+        self._wake.set()
+        if claiming:
+            # Not cancelled at once: a claim under way brings rows that have to be let go of.
+            await asyncio.wait(claiming, timeout=grace)
         await _end(claiming)
         await self._passes.drain(grace)
         await _end(tending)
@@ -86,9 +90,9 @@ class Scheduler:
         self._wake.set()
 
     async def _claim_loop(self) -> None:
-        while True:
+        while not self._node.draining:
             self._wake.clear()
-            if await self._guarded(self.claim_once) == BATCH:
+            if await self._guarded(self.claim_once) == BATCH or self._node.draining:
                 continue
             try:
                 async with asyncio.timeout(self._node.poll_interval):
