@@ -21,8 +21,6 @@ from dtm.core.row import Landing, Row
 
 log = logging.getLogger(__name__)
 
-MAX_MOVES = 16
-
 
 class Pass:
     """One run over one transaction that this node owns, until its plan has to wait."""
@@ -34,7 +32,6 @@ class Pass:
         self._wake = asyncio.Event()
         self.custody = Custody(node, row, self._wake, lease_end=lease_end, confirmed=confirmed)
         self.flights = Flights(node, row, self._gate, self._wake)
-        self._moves = 0
 
     def notify(self) -> None:
         """Somebody changed the row, or the node is draining: look before anything else begins."""
@@ -93,9 +90,6 @@ class Pass:
         status = self.row.tx.status
         if move.status not in MOVES[status]:
             raise BadPlan(f"moves from {status} to {move.status}, which leads nowhere")
-        self._moves += 1
-        if self._moves > MAX_MOVES:
-            raise BadPlan(f"moved {MAX_MOVES} times without an answer in between")
         self.flights.keep_only(set())
         if move.status.final and self.flights:
             await self._news(None)
@@ -226,7 +220,6 @@ class Pass:
             if not isinstance(news, Landing):
                 self.row.put_off(news, self.node.store.now(), self.row.rules.base_interval(self.row.tx))
                 continue
-            self._moves = 0
             question = self.row.get(news.key) is None
             branch = self.row.land(news, self.node.rng.random())
             tx = self.row.tx

@@ -35,7 +35,10 @@ MOVES: Mapping[Status, frozenset[Status]] = MappingProxyType(
         Status.FAILED: frozenset(),
     }
 )
-"""From each status, where a plan or a verb may lead (I-SM-1); force-stop alone may do more."""
+"""From each status, where a plan or a verb may lead (I-SM-1), never back: so no plan can move in a circle.
+
+Force-stop alone may do more.
+"""
 
 
 def apply(verbs: Verbs, verb: str, status: Status | None, request: Any = None) -> Status:

@@ -85,6 +85,12 @@ TABLE = dict(dtm.SUBMIT_ONLY)
         ("verbs", {**TABLE, (dtm.Verb.FORCE_STOP, None): dtm.Status.FAILED}, ValueError, "unknown verb"),
         ("verbs", {**TABLE, ("abort", "prepared"): dtm.Status.FAILED}, ValueError, "cannot start from 'prepared'"),
         ("verbs", {**TABLE, ("abort", dtm.Status.FAILED): dtm.Status.FAILED}, ValueError, "cannot start from"),
+        (
+            "verbs",
+            {**TABLE, ("abort", dtm.Status.ABORTING): dtm.Status.SUBMITTED},
+            ValueError,
+            "cannot lead from aborting",
+        ),
         ("verbs", {**TABLE, ("abort", dtm.Status.PREPARED): "failed"}, TypeError, "must lead to a Status"),
         ("verbs", {("submit", dtm.Status.PREPARED): dtm.Status.SUBMITTED}, ValueError, "no verb creates"),
         ("unfinished", dtm.Outcome.SUCCESS, ValueError, "unfinished must be"),
