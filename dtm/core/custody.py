@@ -60,7 +60,8 @@ class Custody:
         if self.lease_end - boot <= timeout + self.node.margin:
             self._short_for = timeout
             return False
-        if self.row.tx.status is not Status.ABORTING and boot - self.confirmed > CONFIRMED_FOR:
+        forward = self.row.tx.status is not Status.ABORTING
+        if forward and self.node.store.shared and boot - self.confirmed > CONFIRMED_FOR:
             self.changed = True
             return False
         return True

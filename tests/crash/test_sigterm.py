@@ -7,6 +7,7 @@ import json
 import signal
 import sqlite3
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -87,13 +88,14 @@ def test_under_load_nothing_is_lost(tmp_path: Path, pool: ThreadPoolExecutor) ->
         while not (stopping.is_set() and up.is_set()):
             gid = f"{name}-{len(answers)}"
             answers[gid] = submit_twice(client, gid, wait=name % 2 == 0)
+            time.sleep(0.2)  # the participants live in this process, too: they must get their turn
         return answers
 
     with Coordinator(tmp_path, DTM_SHUTDOWN_GRACE="5", **FAST) as coordinator, ExitStack() as ending:
         ending.callback(up.set)  # whatever fails, no client may wait or go on for ever
         ending.callback(stopping.set)
         clients = [pool.submit(keep_submitting, coordinator.client, name) for name in range(WAITERS)]
-        until(lambda: len(ledger.calls) > 200)
+        until(lambda: len(ledger.calls) > 200, within=60)
         stopping.set()
         assert coordinator.terminate(within=30) == 0
         assert held(tmp_path) == []

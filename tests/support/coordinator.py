@@ -14,7 +14,7 @@ from typing import Any
 
 from tests.support.client import Client
 
-FAST = {"DTM_RETRY_INTERVAL": "0.2", "DTM_RETRY_INTERVAL_MAX": "0.5", "DTM_POLL_INTERVAL": "0.2", "DTM_LEASE": "1"}
+FAST = {"DTM_RETRY_INTERVAL": "0.2", "DTM_RETRY_INTERVAL_MAX": "0.5", "DTM_POLL_INTERVAL": "0.2", "DTM_LEASE": "4"}
 """Scaled down, so that what takes minutes takes seconds."""
 
 

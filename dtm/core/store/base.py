@@ -85,6 +85,9 @@ class KV:
 class Store(ABC):
     """Where transactions live."""
 
+    shared = True
+    """Whether other nodes may write the same rows; if not, every verb on a row is known here at once."""
+
     def __init__(
         self, *, clock: Clock | None = None, clock_offset: float = 0.0, rng: random.Random | None = None
     ) -> None:

@@ -40,6 +40,8 @@ log = logging.getLogger(__name__)
 class SqliteStore(GroupedStore):
     """Transactions in one SQLite file. `db_timeout`: seconds until a caller hears that the disk does not answer."""
 
+    shared = False  # one process: the lock file sees to it
+
     def __init__(
         self,
         path: str | os.PathLike[str],
