@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from tests.support.coordinator import FAST, Coordinator
 from tests.support.inside import Inside
+from tests.support.mariadb import MariaDB
 from tests.support.participants import Participants
 
 
@@ -33,6 +35,15 @@ def participants() -> Iterator[Participants]:
     server = Participants()
     yield server
     server.close()
+
+
+@pytest.fixture(scope="session")
+def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
+    """A MariaDB server, one for all tests; `database_of(folder)` names a database of a test's own."""
+    server = MariaDB(tmp_path_factory.mktemp("mariadb")).start()
+    yield server
+    server.stop()
+    shutil.rmtree(server.folder)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from functools import partial
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from dtm.core.store.memory import MemoryStore
 from dtm.core.store.mysql import MysqlStore
 from dtm.core.store.sqlite import SqliteStore
-from tests.support.mariadb import MariaDB, database_of
+from tests.support.mariadb import database_of
 from tests.support.tcp_proxy import TcpProxy
 
 
@@ -27,15 +26,6 @@ def mysql(folder, server, **kwargs):
 
 
 ENGINES = [memory, sqlite, mysql]
-
-
-@pytest.fixture(scope="session")
-def mariadb(tmp_path_factory):
-    """A MariaDB server, one for all tests."""
-    server = MariaDB(tmp_path_factory.mktemp("mariadb")).start()
-    yield server
-    server.stop()
-    shutil.rmtree(server.folder)
 
 
 @pytest.fixture(params=ENGINES, ids=lambda engine: engine.__name__)
