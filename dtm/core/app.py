@@ -157,10 +157,12 @@ class App:
         gc.freeze()  # what has been loaded by now stays; the collector need not look at it again
 
     async def _refuse_orphans(self) -> None:
+        if await self.store.unfinished_types() <= self.registry.enabled.keys():
+            return
         orphans: defaultdict[str, int] = defaultdict(int)
-        for (trans_type, _), count in (await self.store.counts()).items():
+        for (trans_type, _), found in (await self.store.backlog()).kinds.items():
             if trans_type not in self.registry.enabled:
-                orphans[trans_type] += count
+                orphans[trans_type] += found.count
         if orphans:
             what = ", ".join(f"{count} of {name!r}" for name, count in sorted(orphans.items()))
             raise StartupError(

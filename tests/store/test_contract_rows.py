@@ -10,7 +10,7 @@ from store_values import LEASE, finished, free, make_tx, owned, parked
 
 from dtm.core.errors import InvalidRequest, StaleVersion
 from dtm.core.model import Status
-from dtm.core.store.base import TAG_BITS, Filter, Save
+from dtm.core.store.base import TAG_BITS, Backlog, Filter, Save, Unfinished
 
 
 async def gids_claimed(store, owner="node-b", limit=100, ahead=0.0):
@@ -163,18 +163,39 @@ async def test_a_strange_cursor_is_refused(store, cursor):
 
 
 @pytest.mark.gen_test
-async def test_counts_are_of_the_unfinished(store):
-    assert await store.counts() == {}
+async def test_the_backlog_is_of_the_unfinished(store):
+    assert await store.backlog() == Backlog({}, 0, None)
+    assert await store.unfinished_types() == set()
     for number, status in enumerate(Status):
         for i in range(number + 1):
-            await store.insert(free(store, f"{status}-{i}", status=status, trans_type="x"))
-    await store.insert(free(store, "other", trans_type="y"))
-    assert await store.counts() == {
-        ("x", Status.PREPARED): 1,
-        ("x", Status.SUBMITTED): 2,
-        ("x", Status.ABORTING): 3,
-        ("y", Status.SUBMITTED): 1,
-    }
+            tx = make_tx(f"{status}-{i}", status, trans_type="x", created_at=100 * number + i)
+            await store.insert(replace(tx, finished_at=1000 if status.final else None))
+    await store.insert(make_tx("other", trans_type="y", created_at=77))
+    await store.insert(make_tx("ended", Status.FAILED, trans_type="z", finished_at=1000))
+    assert await store.backlog() == Backlog(
+        {
+            ("x", Status.PREPARED): Unfinished(1, 0),
+            ("x", Status.SUBMITTED): Unfinished(2, 100),
+            ("x", Status.ABORTING): Unfinished(3, 200),
+            ("y", Status.SUBMITTED): Unfinished(1, 77),
+        },
+        0,
+        None,
+    )
+    assert await store.unfinished_types() == {"x", "y"}
+
+
+@pytest.mark.gen_test
+async def test_the_backlog_tells_how_many_are_due_and_since_when(store):
+    await store.insert(owned(store, "leased"))
+    await store.insert(free(store, "later", 100))
+    assert (await store.backlog()).due == 0
+    for seconds in (-1, -30, -2):
+        oldest = await store.insert(free(store, f"due {seconds}", seconds))
+        if seconds == -30:
+            since = oldest.due_at
+    found = await store.backlog()
+    assert (found.due, found.due_since) == (3, since)
 
 
 @pytest.mark.gen_test

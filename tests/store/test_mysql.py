@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import time
@@ -84,7 +85,9 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
         "claimed": sql.claimed("me", 5),
         "make_due": sql.make_due(0, 100, 0),
         "purge": sql.purge(10**9, 100),
-        "counts": sql.COUNTS,
+        "kinds": sql.KINDS,
+        "due_now": sql.due_now(0),
+        "next_types": sql.next_types("a"),
         "load": sql.load("g1"),
         "renew": sql.renew(dict.fromkeys(range(200), "me"), 1, 0, wait=False),
         "renew and wait": sql.renew(dict.fromkeys(range(200), "me"), 1, 0, wait=True),
@@ -103,6 +106,26 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
     assert plans["claimed"] == {("dtm_transaction", "ref", "dtm_transaction_due")}
     assert ("dtm_transaction", "range", "dtm_transaction_finished") in plans["purge"]
     assert plans["scan a rare status"] == {("dtm_transaction", "ref", "dtm_transaction_finished")}
+
+
+@pytest.mark.gen_test
+async def test_the_unfinished_protocols_cost_a_few_looks_however_many_rows_there_are(mysql_store, mariadb):
+    columns = "gid, trans_type, protocol_version, version, owner, doubt, request, state, created_at, updated_at"
+    values = "ELT(1 + seq % 4, 'msg', 'saga', 'tcc', 'ähm'), '1', 1, '', 0, '{}', '{}', seq, seq"
+    run(
+        mysql_store,
+        mariadb,
+        f"""INSERT INTO dtm_transaction (id, {columns}, status)
+        SELECT seq, seq, {values}, 1 + seq % 3 FROM seq_1_to_20000""",
+    )
+    assert await mysql_store.unfinished_types() == {"msg", "saga", "tcc", "ähm"}
+    with contextlib.closing(mariadb.connect(mysql_store.address.database)) as connection:
+        cursor = connection.cursor()
+        cursor.execute("FLUSH STATUS")
+        for after in ("", "msg", "saga", "tcc", "ähm"):
+            cursor.execute(sql.next_types(after))
+        cursor.execute("SHOW STATUS LIKE 'Handler_read%'")
+        assert sum(int(number) for _, number in cursor.fetchall()) < 100
 
 
 class StrangeClock(Clock):

@@ -71,6 +71,26 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How many transactions of a kind are unfinished, and when the oldest of them (by id) was created (ms)."""
+
+    count: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is unfinished: by (trans_type, status), without the pairs that have none.
+
+    due: how many rows anybody may claim now, whatever they are. due_since: the earliest due_at among those (ms).
+    """
+
+    kinds: Mapping[tuple[str, Status], Unfinished]
+    due: int
+    due_since: int | None
+
+
+@dataclass(frozen=True, slots=True)
 class KV:
     """One entry of the key-value area (topics live in category `topics`); `version` starts at 1, +1 per change."""
 
@@ -166,8 +186,12 @@ class Store(ABC):
         """
 
     @abstractmethod
-    async def counts(self) -> dict[tuple[str, Status], int]:
-        """(trans_type, status) -> how many, for the unfinished ones."""
+    async def backlog(self) -> Backlog:
+        """What is unfinished. Reads indexes only, one entry for each unfinished row: finished ones cost nothing."""
+
+    @abstractmethod
+    async def unfinished_types(self) -> set[str]:
+        """The protocols of which a transaction is unfinished; cheap, however many there are of each."""
 
     @abstractmethod
     async def purge_finished(self, before: int, limit: int) -> int:

@@ -7,13 +7,13 @@ but the clock's: under a given rng and event loop everything repeats itself.
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from dtm.core.clock import Clock
 from dtm.core.model import Branch, Status, Transaction
-from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
+from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter, Unfinished
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Insert, Item, Update, Verdict
 from dtm.core.store.grouped import GroupedStore, IdTaken, to_ms
@@ -131,11 +131,21 @@ class MemoryStore(GroupedStore):
         more = len(page) > limit
         return page[:limit], encode_cursor(page[limit - 1].id) if more else ""
 
-    async def counts(self) -> dict[tuple[str, Status], int]:
+    async def backlog(self) -> Backlog:
         """As the contract says."""
         self._check_open()
-        rows = self.database.rows.values()
-        return dict(Counter((row.trans_type, row.status) for row in rows if not row.status.final))
+        now, kinds = self.now(), defaultdict(list)
+        for row in self.database.rows.values():
+            if not row.status.final:
+                kinds[row.trans_type, row.status].append((row.id, row.created_at))
+        due = [due_at for due_at in self.database.due.values() if due_at <= now]
+        found = {kind: Unfinished(len(rows), min(rows)[1]) for kind, rows in kinds.items()}
+        return Backlog(found, len(due), min(due, default=None))
+
+    async def unfinished_types(self) -> set[str]:
+        """As the contract says."""
+        self._check_open()
+        return {row.trans_type for row in self.database.rows.values() if not row.status.final}
 
     async def purge_finished(self, before: int, limit: int) -> int:
         """As the contract says."""

@@ -14,10 +14,10 @@ from typing import Any
 
 from dtm.core.clock import Clock
 from dtm.core.errors import CorruptRow, OutcomeUnknown, StartupError, StoreUnavailable
-from dtm.core.model import Status, Transaction
+from dtm.core.model import Transaction
 from dtm.core.store import mysql_schema as schema
 from dtm.core.store import mysql_sql as sql
-from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
+from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter, Unfinished
 from dtm.core.store.codec import STATUS_OF, decode, unreadable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import GroupCommit, Item, Verdict
@@ -167,10 +167,22 @@ class MysqlStore(GroupedStore):
         page = [_shown(row) for row in rows[:limit]]
         return page, encode_cursor(page[-1].id) if len(rows) > limit else ""
 
-    async def counts(self) -> dict[tuple[str, Status], int]:
+    async def backlog(self) -> Backlog:
         """As the contract says."""
         self._check_open()
-        return {(trans_type, STATUS_OF[code]): number for trans_type, code, number in await self._read(sql.COUNTS)}
+        kinds = [(kind, STATUS_OF[code], *found) for kind, code, *found in await self._read(sql.KINDS)]
+        ((due, since),) = await self._read(sql.due_now(self._offset()))
+        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since)
+
+    async def unfinished_types(self) -> set[str]:
+        """As the contract says. The server would read the whole index; so we leap from one protocol to the next."""
+        self._check_open()
+        types: set[str] = set()
+        after = ""
+        while rows := await self._read(sql.next_types(after)):
+            after = min(kind for (kind,) in rows)
+            types.add(after)
+        return types
 
     async def purge_finished(self, before: int, limit: int) -> int:
         """As the contract says."""

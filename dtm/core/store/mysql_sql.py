@@ -41,9 +41,11 @@ _KV_COLUMNS = "cat, `key`, value, version, created_at, updated_at"
 LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
 """The database's time in microseconds, and the longest statement in bytes."""
 
-COUNTS = f"""
-    SELECT trans_type, status, count(*) FROM {_BY_FINISHED}
-    WHERE finished_at IS NULL AND status < {FIRST_FINAL} GROUP BY trans_type, status"""
+KINDS = f"""
+    SELECT found.trans_type, found.status, found.number, t.created_at FROM (
+        SELECT trans_type, status, count(*) AS number, MIN(id) AS id FROM {_BY_FINISHED}
+        WHERE finished_at IS NULL AND status < {FIRST_FINAL} GROUP BY status, trans_type) AS found {_ITS_ROW}"""
+"""trans_type, status, how many, created_at of the oldest: of the unfinished, from an index that has the ids as well."""
 
 
 def number(value: int | None) -> str:
@@ -212,6 +214,20 @@ def scan(wanted: Filter, below: int | None, limit: int) -> str:
         conditions.append(f"created_at <= {wanted.created_to:d}")
     where = " AND ".join(conditions)
     return f"SELECT {_COLUMNS} FROM dtm_transaction WHERE {where} ORDER BY id DESC LIMIT {max(limit, 0)}"
+
+
+def due_now(offset: int) -> str:
+    """How many rows are due, and since when."""
+    return f"SELECT count(*), MIN(due_at) FROM {_BY_DUE} WHERE due_at <= {_NOW} + {offset}"
+
+
+def next_types(after: str) -> str:
+    """The first trans_type behind this one, for each status that is not final; one look into the index for each."""
+    return " UNION ALL ".join(
+        f"""(SELECT trans_type FROM {_BY_FINISHED}
+        WHERE finished_at IS NULL AND status = {code} AND trans_type > {text(after)} ORDER BY trans_type LIMIT 1)"""
+        for code in range(1, FIRST_FINAL)
+    )
 
 
 def kv_get(cat: str, key: str) -> str:

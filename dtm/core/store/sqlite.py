@@ -18,9 +18,9 @@ from typing import ParamSpec, TypeVar
 
 from dtm.core.clock import Clock
 from dtm.core.errors import CorruptRow, OutcomeUnknown, StoreUnavailable
-from dtm.core.model import Status, Transaction
-from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
-from dtm.core.store.codec import STATUS_OF, decode, unreadable
+from dtm.core.model import Transaction
+from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter
+from dtm.core.store.codec import decode, unreadable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Item, Verdict
 from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
@@ -133,11 +133,15 @@ class SqliteStore(GroupedStore):
         page = [_shown(row) for row in rows[:limit]]
         return page, encode_cursor(page[-1].id) if len(rows) > limit else ""
 
-    async def counts(self) -> dict[tuple[str, Status], int]:
+    async def backlog(self) -> Backlog:
         """As the contract says."""
         self._check_open()
-        rows = await self._read(self._reader.counts)
-        return {(trans_type, STATUS_OF[code]): number for trans_type, code, number in rows}
+        return await self._read(self._reader.backlog, self.now())
+
+    async def unfinished_types(self) -> set[str]:
+        """As the contract says."""
+        self._check_open()
+        return await self._read(self._reader.unfinished_types)
 
     async def purge_finished(self, before: int, limit: int) -> int:
         """As the contract says."""

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from dtm.core.store import sqlite_sql as sql
-from dtm.core.store.base import KV, Filter
+from dtm.core.store.base import KV, Backlog, Filter, Unfinished
+from dtm.core.store.codec import STATUS_OF
 
 Row = tuple[Any, ...]
 """In the order of `codec.COLUMNS`."""
@@ -32,9 +33,15 @@ class Reader:
         """Up to `limit` rows with an id below the given one, newest first."""
         return self._db.execute(*sql.scan(wanted, below, limit)).fetchall()
 
-    def counts(self) -> list[tuple[str, int, int]]:
-        """(trans_type, status code, how many) of the unfinished rows."""
-        return self._db.execute(sql.COUNTS).fetchall()
+    def backlog(self, now: int) -> Backlog:
+        """What is unfinished."""
+        kinds = [(kind, STATUS_OF[code], *found) for kind, code, *found in self._db.execute(sql.KINDS)]
+        due, since = self._db.execute(sql.DUE_NOW, (now,)).fetchone()
+        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since)
+
+    def unfinished_types(self) -> set[str]:
+        """The protocols of unfinished rows."""
+        return {kind for (kind,) in self._db.execute(sql.TYPES)}
 
     def kv_get(self, cat: str, key: str) -> KV | None:
         """One entry."""

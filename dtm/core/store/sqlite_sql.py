@@ -51,9 +51,15 @@ PURGE = """
     DELETE FROM dtm_transaction WHERE id IN (
         SELECT id FROM dtm_transaction WHERE finished_at < ? ORDER BY finished_at, id LIMIT ?)"""
 
-COUNTS = f"""
-    SELECT trans_type, status, count(*) FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
-    WHERE status < {FIRST_FINAL} GROUP BY status, trans_type"""
+KINDS = f"""
+    SELECT found.trans_type, found.status, found.number, t.created_at FROM (
+        SELECT trans_type, status, count(*) AS number, min(id) AS id
+        FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
+        WHERE status < {FIRST_FINAL} GROUP BY status, trans_type) AS found JOIN dtm_transaction AS t USING (id)"""
+DUE_NOW = "SELECT count(*), min(due_at) FROM dtm_transaction WHERE due_at <= ?"
+TYPES = f"""
+    SELECT DISTINCT trans_type FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
+    WHERE status < {FIRST_FINAL}"""
 
 _KV_COLUMNS = "cat, key, value, version, created_at, updated_at"
 KV_GET = f"SELECT {_KV_COLUMNS} FROM dtm_kv WHERE cat = ? AND key = ?"
