@@ -175,7 +175,10 @@ class Store(ABC):
 
     @abstractmethod
     async def make_due(self, later_than: float, limit: int) -> int:
-        """Make up to `limit` free unfinished rows due now whose due_at is later than now + `later_than` s; how many."""
+        """Make up to `limit` free unfinished rows due now whose due_at is later than now + `later_than` s; how many.
+
+        After a lost answer it is done again: the number is then of the second time.
+        """
 
     @abstractmethod
     async def scan(self, wanted: Filter, cursor: str, limit: int) -> tuple[list[Transaction], str]:
@@ -195,7 +198,10 @@ class Store(ABC):
 
     @abstractmethod
     async def purge_finished(self, before: int, limit: int) -> int:
-        """Delete up to `limit` transactions that ended before `before` (ms); how many."""
+        """Delete up to `limit` transactions that ended before `before` (ms); how many.
+
+        After a lost answer it is done again: the number is then of the second time. Unfinished ones are never deleted.
+        """
 
     @abstractmethod
     async def kv_get(self, cat: str, key: str) -> KV | None:
@@ -203,11 +209,14 @@ class Store(ABC):
 
     @abstractmethod
     async def kv_put(self, cat: str, key: str, value: str, expect: int) -> bool:
-        """Write an entry where its version is still `expect` (0 = it must not exist); False when it is not."""
+        """Write an entry where its version is still `expect` (0 = it must not exist); False when it is not.
+
+        After a lost answer an entry of the next version with this value counts as written, whoever wrote it.
+        """
 
     @abstractmethod
     async def kv_delete(self, cat: str, key: str) -> bool:
-        """Delete an entry; False when there was none."""
+        """Delete an entry; False when there was none. Of several that delete it at once more than one may hear True."""
 
     @abstractmethod
     async def kv_scan(self, cat: str, cursor: str, limit: int) -> tuple[list[KV], str]:

@@ -6,6 +6,7 @@ group commit on connections of their own, the renewal of leases through another.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -27,7 +28,7 @@ from dtm.core.store.mysql_clock import DatabaseClock
 from dtm.core.store.mysql_errors import StatementError
 from dtm.core.store.mysql_plain import read, write
 from dtm.core.store.mysql_pool import Answer, Pool, Row
-from dtm.core.store.mysql_writer import Writer
+from dtm.core.store.mysql_writer import Writer, Written
 
 LANES = 4
 """Flushes of inserts in flight at a time; as many of saves."""
@@ -58,6 +59,7 @@ class MysqlStore(GroupedStore):
         self._leases = Pool(self.address, 1)
         self._writes = Pool(self.address, 2 * LANES)
         self._writer = Writer(self._writes, db_timeout, self.rng, self._offset)
+        self._others = Writer(self._reads, db_timeout, self.rng, self._offset)
         # The writes of one gid keep their order over both: a save wants a version that an insert or a read has told.
         self.inserts = GroupCommit(self._flush, lanes=LANES, timeout=db_timeout)
         self.saves = GroupCommit(self._flush, lanes=LANES, timeout=db_timeout)
@@ -70,7 +72,7 @@ class MysqlStore(GroupedStore):
         """As the contract says; on an empty server, database and tables are made."""
         try:
             await schema.prepare(self.address, self.db_timeout)
-            self._writer.max_packet = await self._look()
+            self._writer.max_packet = self._others.max_packet = await self._look()
             await self._reads.run(sql.TRY, self.db_timeout)
         except (StatementError, StoreUnavailable) as error:
             await self._hang_up()
@@ -157,7 +159,7 @@ class MysqlStore(GroupedStore):
 
     async def make_due(self, later_than: float, limit: int) -> int:
         """As the contract says."""
-        return (await self._write(sql.make_due(to_ms(later_than), limit, self._offset()))).changed
+        return (await self._repeat(sql.make_due(to_ms(later_than), limit, self._offset()))).answer.changed
 
     async def scan(self, wanted: Filter, cursor: str, limit: int) -> tuple[list[Transaction], str]:
         """As the contract says."""
@@ -186,7 +188,7 @@ class MysqlStore(GroupedStore):
 
     async def purge_finished(self, before: int, limit: int) -> int:
         """As the contract says."""
-        return (await self._write(sql.purge(before, limit))).changed
+        return (await self._repeat(sql.purge(before, limit))).answer.changed
 
     async def kv_get(self, cat: str, key: str) -> KV | None:
         """As the contract says."""
@@ -196,11 +198,22 @@ class MysqlStore(GroupedStore):
 
     async def kv_put(self, cat: str, key: str, value: str, expect: int) -> bool:
         """As the contract says."""
-        return (await self._write(sql.kv_put(cat, key, value, expect, self._offset()))).changed == 1
+        written = await self._repeat(sql.kv_put(cat, key, value, expect, self._offset()))
+        if written.answer.changed or not written.lost:
+            return written.answer.changed == 1
+        rows = await self._others.look(sql.kv_get(cat, key), self._deadline())
+        entry = _entry(rows[0]) if rows else None
+        if entry is None or entry.version != expect + 1:
+            raise OutcomeUnknown("the answer was lost, and somebody has changed the entry since")
+        return entry.value == value
 
     async def kv_delete(self, cat: str, key: str) -> bool:
         """As the contract says."""
-        return (await self._write(sql.kv_delete(cat, key))).changed == 1
+        entry = await self.kv_get(cat, key)
+        if entry is None:
+            return False
+        written = await self._repeat(sql.kv_delete(entry))
+        return written.lost or written.answer.changed == 1
 
     async def kv_scan(self, cat: str, cursor: str, limit: int) -> tuple[list[KV], str]:
         """As the contract says."""
@@ -229,6 +242,14 @@ class MysqlStore(GroupedStore):
     async def _write(self, statement: str, pool: Pool | None = None) -> Answer:
         self._check_open()
         return await write(pool or self._reads, statement, self.db_timeout)
+
+    async def _repeat(self, statement: str) -> Written:
+        """Run a statement that may be done twice until it is answered."""
+        self._check_open()
+        return await self._others.issue(statement, self._deadline())
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self.db_timeout
 
     async def _hang_up(self) -> None:
         for pool in (self._reads, self._leases, self._writes):

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dtm.core.errors import InvalidRequest
 from dtm.core.model import Status
-from dtm.core.store.base import TAG_BITS, Filter
+from dtm.core.store.base import KV, TAG_BITS, Filter
 from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
 from dtm.core.store.group_commit import Insert, Update
 
@@ -257,9 +257,9 @@ def kv_put(cat: str, key: str, value: str, expect: int, offset: int) -> str:
         WHERE {_entry(cat, key)} AND version = {expect:d}"""
 
 
-def kv_delete(cat: str, key: str) -> str:
-    """Delete an entry."""
-    return f"DELETE FROM dtm_kv WHERE {_entry(cat, key)}"
+def kv_delete(found: KV) -> str:
+    """Delete an entry, but not one that somebody has made in its place since."""
+    return f"DELETE FROM dtm_kv WHERE {_entry(found.cat, found.key)} AND created_at = {found.created_at:d}"
 
 
 def _entry(cat: str, key: str) -> str:

@@ -1,4 +1,4 @@
-"""Flushes of group commit on MySQL and MariaDB: one statement each, and what to make of an answer that is not clear."""
+"""Writes on MySQL and MariaDB: flushes of group commit, one statement each, and what else must not end in doubt."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ HEADER = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class _Written:
+class Written:
     """The answer to a statement that was issued until it was answered; `lost`: an earlier issue may have done it."""
 
     answer: Answer
     lost: bool
 
 
-class _Locked(Exception):
+class Locked(StoreUnavailable):
     """Somebody else holds a row for longer than any flush does; nothing was done."""
 
 
@@ -56,54 +56,51 @@ class Writer:
         return await self._update([item for item in items if isinstance(item, Update)], deadline)
 
     async def _insert(self, items: list[Insert], deadline: float) -> list[Verdict]:
-        try:
-            written = await self._issue(sql.inserts(items), deadline)
-        except _Locked as error:
-            raise StoreUnavailable(str(error)) from error
+        written = await self.issue(sql.inserts(items), deadline)
         if written.answer.changed == len(items):
             return [True] * len(items)
-        rows = await self._look(sql.ids_of_gids(item.tx.gid for item in items), deadline)
+        rows = await self.look(sql.ids_of_gids(item.tx.gid for item in items), deadline)
         found = {gid: (row_id, version) for gid, row_id, version in rows}
         return [_verdict(item, found.get(item.tx.gid.encode())) for item in items]
 
     async def _update(self, items: Sequence[Update], deadline: float) -> list[Verdict]:
         try:
             return await self._compare_and_set(items, deadline)
-        except _Locked as error:
-            locked = StoreUnavailable(str(error))
+        except Locked as error:
+            locked = error
         if len(items) == 1:
             return [locked]
-        rows = await self._look(sql.unlocked(item.tx.id for item in items), deadline)
+        rows = await self.look(sql.unlocked(item.tx.id for item in items), deadline)
         free = {row_id for (row_id,) in rows}
         if not free:
             raise locked
         chosen = [item for item in items if item.tx.id in free]
         try:
             verdicts = iter(await self._compare_and_set(chosen, deadline))
-        except _Locked:
+        except Locked:
             raise locked from None
-        return [next(verdicts) if item.tx.id in free else StoreUnavailable(str(locked)) for item in items]
+        return [next(verdicts) if item.tx.id in free else Locked(str(locked)) for item in items]
 
     async def _compare_and_set(self, items: Sequence[Update], deadline: float) -> list[Verdict]:
-        written = await self._issue(sql.updates(items, self._offset()), deadline)
+        written = await self.issue(sql.updates(items, self._offset()), deadline)
         changed = written.answer.changed
         if changed == len(items) or (changed == 0 and not written.lost):
             return [changed > 0] * len(items)
-        rows = await self._look(sql.versions(item.tx.id for item in items), deadline)
+        rows = await self.look(sql.versions(item.tx.id for item in items), deadline)
         found = {row[0]: row[1] for row in rows}
         return [found.get(item.tx.id) == item.version for item in items]
 
-    async def _issue(self, statement: str, deadline: float) -> _Written:
-        """Send a statement until it is answered.
+    async def issue(self, statement: str, deadline: float) -> Written:
+        """Send a statement, which may be done twice, until it is answered; `deadline` by the loop's clock.
 
-        InvalidRequest, StoreUnavailable, _Locked: nothing was done. OutcomeUnknown: no answer before the deadline.
+        InvalidRequest, StoreUnavailable, Locked: nothing was done. OutcomeUnknown: no answer before the deadline.
         """
         if len(statement) + HEADER > self.max_packet:
             raise InvalidRequest("", "cannot be stored: larger than the database's max_allowed_packet")
         lost, pause = False, PAUSE_FIRST
         while True:
             try:
-                return _Written(await self._pool.run(statement, deadline - self._clock()), lost)
+                return Written(await self._pool.run(statement, deadline - self._clock()), lost)
             except StatementError as error:
                 if error.fate is Fate.VALUE:
                     raise InvalidRequest("", f"cannot be stored: {error}") from error
@@ -111,15 +108,15 @@ class Writer:
                 pause = min(pause * 2, PAUSE_MOST)
                 over = self._clock() + pause >= deadline
                 if not lost and error.code == LOCK_WAIT:
-                    raise _Locked(f"somebody else has locked the row: {error}") from error
+                    raise Locked(f"somebody else has locked the row: {error}") from error
                 if not lost and (over or error.fate is Fate.NOT_NOW):
                     raise StoreUnavailable(f"the database failed: {error}") from error
                 if over:
                     raise OutcomeUnknown(f"the database failed, the write may be stored: {error}") from error
             await asyncio.sleep(pause * self._rng.uniform(0.5, 1))
 
-    async def _look(self, query: str, deadline: float) -> Sequence[Row]:
-        """Read what became of a statement that has been answered."""
+    async def look(self, query: str, deadline: float) -> Sequence[Row]:
+        """Read what became of a statement that has been answered. OutcomeUnknown: no answer before the deadline."""
         pause = PAUSE_FIRST
         while True:
             try:
