@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.support.inside import Inside
+from tests.support.mariadb import MariaDB
 from tests.support.participants import Participants, Reply, Seen
 
 
@@ -72,18 +75,66 @@ def meeting() -> Iterator[Callable[..., Meeting]]:
         server.close()
 
 
+class Databases:
+    """Databases on one server. They are emptied and lent again: to make one takes longer than most vectors."""
+
+    def __init__(self, server: MariaDB) -> None:
+        self._server = server
+        self._made = 0
+        self._empty: list[str] = []
+
+    @contextlib.contextmanager
+    def lending(self) -> Iterator[Callable[[], str]]:
+        """Gives a function that gives URLs: of a database without a row each, or of none yet, which will be made."""
+        lent: list[str] = []
+
+        def lend() -> str:
+            if not self._empty:
+                self._made += 1
+                self._empty.append(f"dtm_vectors_{self._made}")
+            lent.append(self._empty.pop())
+            return self._server.url(lent[-1])
+
+        yield lend
+        for name in lent:
+            for table in ("dtm_transaction", "dtm_kv"):
+                self._server.run(f"DELETE FROM {table}", database=name)
+        self._empty += lent
+
+
+@pytest.fixture(scope="session")
+def databases(mariadb: MariaDB) -> Databases:
+    """Where coordinators on MariaDB keep their transactions."""
+    return Databases(mariadb)
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def new_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[], str]]:
+    """`new_store()`: the URL of an empty store of this kind."""
+    if request.param == "sqlite":
+        numbers = itertools.count()
+        yield lambda: f"sqlite:///{tmp_path}/{next(numbers)}.db"
+    else:
+        with request.getfixturevalue("databases").lending() as lend:
+            yield lend
+
+
 @pytest.fixture
-def inside_with(io_loop, tmp_path: Path) -> Iterator[Callable[..., Any]]:
+def inside_with(io_loop, tmp_path: Path, new_store: Callable[[], str]) -> Iterator[Callable[..., Any]]:
     """`await inside_with(**settings)`: a coordinator in the test's loop with other settings than the defaults."""
     running: list[Inside] = []
 
     async def make(**settings: Any) -> Inside:
-        folder = tmp_path / str(len(running))
-        folder.mkdir()
-        running.append(Inside(folder, **settings))
+        running.append(Inside(tmp_path, store=new_store(), **settings))
         await running[-1].start()
         return running[-1]
 
     yield make
     for coordinator in running:
         io_loop.run_sync(coordinator.stop)
+
+
+@pytest.fixture
+def inside(io_loop, inside_with: Callable[..., Any]) -> Inside:
+    """A coordinator in the test's loop, on SQLite and on MariaDB, that runs only when told."""
+    return io_loop.run_sync(inside_with)
