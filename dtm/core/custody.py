@@ -60,11 +60,25 @@ class Custody:
         if self.lease_end - boot <= timeout + self.node.margin:
             self._short_for = timeout
             return False
+        return not self._stale
+
+    @property
+    def _stale(self) -> bool:
+        """Whether a verb on another node may have decided otherwise meanwhile, in time for it to count (law 5.11)."""
         forward = self.row.tx.status is not Status.ABORTING
-        if forward and self.node.store.shared and boot - self.confirmed > CONFIRMED_FOR:
-            self.changed = True
-            return False
-        return True
+        return forward and self.node.store.shared and self.node.clock.boot() - self.confirmed > CONFIRMED_FOR
+
+    async def confirm(self) -> None:
+        """Look at the row, directly before a call, if the last look is too old for `may_begin`."""
+        if self.lost or self.changed or not self._stale:
+            return
+        try:
+            sight = await self.node.lookout.look(self.row.tx.id, self.token)
+        except DtmError:
+            self.changed = True  # `settle` waits for the store, while there is a lease
+            self._wake.set()
+        else:
+            self.seen(sight.version, sight.at)
 
     async def settle(self) -> None:
         """Do what `news` speaks of: reload, renew, save what has lain long enough. LostLease ends the pass."""
@@ -153,13 +167,14 @@ class Custody:
     async def _renew(self, timeout: float) -> None:
         boot = self.node.clock.boot()
         lease = self.node.lease_for(timeout)
+        token = self.token
         try:
-            held = await self.node.store.renew({self.row.tx.id: self.token}, lease)
+            held = await self.node.store.renew({self.row.tx.id: token}, lease)
         except DtmError as error:
             await self._pause_after(error)
             return
         self._short_for = None
-        self.renewed(boot + lease if held else None)
+        self.renewed(token, boot + lease if held else None)
 
     async def _pause_after(self, error: DtmError) -> None:
         """The store is in trouble: wait a little; without a lease there is nothing to wait for."""
@@ -171,8 +186,10 @@ class Custody:
 
     # What the node's housekeeping finds out
 
-    def renewed(self, lease_end: float | None) -> None:
-        """The lease now lasts until `lease_end` (boot clock); None: it is somebody else's."""
+    def renewed(self, token: str, lease_end: float | None) -> None:
+        """The lease of this token now lasts until `lease_end` (boot clock); None: the row is held by another one."""
+        if token != self.token:
+            return  # a claim of this same node came in between
         if lease_end is None:
             self.lost = True
             self._wake.set()
@@ -188,7 +205,15 @@ class Custody:
         self._wake.set()
 
     def handed_over(self, tx: Transaction, lease_end: float) -> None:
-        """A claim of this same node met this pass: go on with its token."""
+        """A claim of this same node met this pass: go on with its token, if nothing else was written in between.
+
+        Else another node may have held the row, and begun and learned what is not known here: this pass is over, what
+        it has in the air counts no longer (I-LEASE-3), and the claim runs in a pass of its own, doubt and all.
+        """
+        if tx.version >> TAG_BITS != (self.row.tx.version >> TAG_BITS) + 1:
+            self.lost = True
+            self._wake.set()
+            return
         self.token = tx.owner
         self.lease_end = lease_end
         self.row.forget_waits()

@@ -31,7 +31,7 @@ class Pass:
         self.began = confirmed
         self._wake = asyncio.Event()
         self.custody = Custody(node, row, self._wake, lease_end=lease_end, confirmed=confirmed)
-        self.flights = Flights(node, row, self._gate, self._wake)
+        self.flights = Flights(node, row, ready=self.custody.confirm, gate=self._gate, wake=self._wake)
 
     def notify(self) -> None:
         """Somebody changed the row, or the node is draining: look before anything else begins."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dtm.core.model import Branch, Key, Outcome
@@ -35,9 +35,18 @@ class Flight:
 class Flights:
     """Starts, withdraws and lands calls; tells the pass by `wake` that there is news in `landed`."""
 
-    def __init__(self, node: Node, row: Row, gate: Callable[[Flight], bool], wake: asyncio.Event) -> None:
+    def __init__(
+        self,
+        node: Node,
+        row: Row,
+        *,
+        ready: Callable[[], Awaitable[None]],
+        gate: Callable[[Flight], bool],
+        wake: asyncio.Event,
+    ) -> None:
         self._node = node
         self._row = row
+        self._ready = ready
         self._gate = gate
         self._wake = wake
         self._flying: dict[Key, Flight] = {}
@@ -122,8 +131,9 @@ class Flights:
                 branch_headers=tx.options.branch_headers,
                 branch_type=node.branch_type,
                 timeout=flight.timeout,
-                epoch=tx.version >> TAG_BITS,
+                epoch=lambda: self._row.tx.version >> TAG_BITS,
             )
+            await self._ready()
             reply = await node.transport.call(call, lambda: self._gate(flight))
             outcome, text = outcome_of(reply, words=node.reply_words)
         except Withdrawn:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from dtm.core.clock import Clock
 from dtm.core.hookspecs import Event
+from dtm.core.lookout import Lookout
 from dtm.core.row import Rules
 from dtm.core.store.base import Store
 from dtm.core.transport.base import Transport
@@ -36,10 +37,12 @@ class Node:
     observe: Callable[[Event], None] = lambda event: None
     draining: bool = False
     name: str = field(default="")
+    lookout: Lookout = field(init=False)
     _claims: int = 0
 
     def __post_init__(self) -> None:
         """Give the node a name of its own: owner tokens start with it."""
+        self.lookout = Lookout(self.store, self.clock)
         self.name = self.name or uuid.UUID(int=self.rng.getrandbits(128), version=4).hex[:12]
 
     @property

@@ -138,9 +138,11 @@ class Passes:
         ageing = [p for p in self if p.custody.lease_end - boot < node.lease * 2 / 3]
         if not ageing:
             return
-        held = await node.store.renew({p.row.tx.id: p.custody.token for p in ageing}, node.lease)
+        tokens = {p.row.tx.id: p.custody.token for p in ageing}
+        held = await node.store.renew(tokens, node.lease)
         for pass_ in ageing:
-            pass_.custody.renewed(boot + node.lease if pass_.row.tx.id in held else None)
+            row_id = pass_.row.tx.id
+            pass_.custody.renewed(tokens[row_id], boot + node.lease if row_id in held else None)
 
     async def look(self) -> None:
         """Read the versions of the rows that passes have held for a while: did a verb on another node change them?"""

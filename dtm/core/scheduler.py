@@ -60,16 +60,20 @@ class Scheduler:
         claims = await node.store.claim_due(node.token(), BATCH, node.lease, ahead)
         horizon = node.store.now() + round(ahead * 1000)
         for claim in claims:
+            if claim.tx.trans_type in node.rules:
+                self._run(claim, boot, horizon)
+        for claim in claims:  # only now: trouble with one of these must not cost the others their start
             if claim.tx.trans_type not in node.rules:
                 await self._hand_back(claim)
-                continue
-            if claim.found_doubt:
-                log.warning("taken over in doubt: gid=%s status=%s", claim.tx.gid, claim.tx.status)
-            waits = [b.retry_at for b in (*claim.tx.branches, *claim.tx.questions) if b.retry_at is not None]
-            called_for = claim.found_due < min(waits, default=0)
-            forget = None if called_for else horizon
-            self._passes.start(Start(claim.tx, boot + node.lease, boot, claim.found_doubt, forget))
         return len(claims)
+
+    def _run(self, claim: Claim, boot: float, horizon: int) -> None:
+        if claim.found_doubt:
+            log.warning("taken over in doubt: gid=%s status=%s", claim.tx.gid, claim.tx.status)
+        waits = [b.retry_at for b in (*claim.tx.branches, *claim.tx.questions) if b.retry_at is not None]
+        called_for = claim.found_due < min(waits, default=0)
+        forget = None if called_for else horizon
+        self._passes.start(Start(claim.tx, boot + self._node.lease, boot, claim.found_doubt, forget))
 
     async def _hand_back(self, claim: Claim) -> None:
         """A protocol that is not enabled here: leave the row as it was found, for a while."""

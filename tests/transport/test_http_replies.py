@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from raw_participants import Gate, ok, outgoing, read_request, until, yes
@@ -42,7 +43,7 @@ async def test_empty_post_says_its_length_and_any_call_its_epoch(participant, tr
     call = outgoing(server.url)
     http = transport()
     for epoch in (0, 12):
-        await http.call(replace(call, method="POST", epoch=epoch), yes)
+        await http.call(replace(call, method="POST", epoch=partial(int, epoch)), yes)
     without, with_epoch = server.requests
     assert b"\r\nContent-Length: 0\r\n" in without
     assert b"dtm-epoch" not in without

@@ -68,7 +68,7 @@ def test_method_and_body():
     assert (call().method, call().body) == ("GET", b"")
     assert (call(payload=b"null").method, call(payload=b"null").body) == ("POST", b"null")
     assert (call(always_post=True).method, call(always_post=True).body) == ("POST", b"")
-    assert (call(timeout=1.5).timeout, call().epoch, call(epoch=7).epoch) == (1.5, 0, 7)
+    assert (call(timeout=1.5).timeout, call().epoch(), call(epoch=lambda: 7).epoch()) == (1.5, 0, 7)
 
 
 def test_headers():

@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 
+def no_epoch() -> int:
+    """For calls that belong to no transaction."""
+    return 0
+
+
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One call, ready to be sent. `timeout` in seconds: for connecting, and again from first byte to whole reply.
 
-    epoch: a number that never falls from call to call of one transaction, whoever makes them; sent as `dtm-epoch`, so
-    that a participant can tell a stale coordinator (I-LEASE-3). 0: none is sent.
+    epoch: tells, directly before the first byte, a number that never falls from call to call of one transaction,
+    whoever makes them; sent as `dtm-epoch`, so that a participant can tell a stale coordinator (I-LEASE-3). 0: none.
     """
 
     method: str
@@ -20,7 +25,7 @@ class Outgoing:
     headers: Mapping[str, str]
     body: bytes
     timeout: float
-    epoch: int = 0
+    epoch: Callable[[], int] = no_epoch
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,25 +75,31 @@ class HttpTransport(Transport):
         connection = self._pool.take(origin) or await self._pool.dial(origin, outgoing.timeout)
         kept = connection.used
         try:
-            return await self._exchange(origin, connection, request, outgoing.timeout, gate)
+            return await self._exchange(origin, connection, request, outgoing, gate)
         except NoReplyBegun:
             if not kept:
                 raise
         try:
             connection = await self._pool.dial(origin, outgoing.timeout)
-            return await self._exchange(origin, connection, request, outgoing.timeout, gate)
+            return await self._exchange(origin, connection, request, outgoing, gate)
         except (NotSent, Withdrawn) as reason:
             raise CallFailed(f"connection closed before the reply began; not sent again: {reason}") from reason
 
     async def _exchange(
-        self, origin: Origin, connection: Connection, request: bytes, timeout: float, gate: Callable[[], bool]
+        self,
+        origin: Origin,
+        connection: Connection,
+        request: tuple[bytes, bytes],
+        outgoing: Outgoing,
+        gate: Callable[[], bool],
     ) -> Reply:
         try:
             if not connection.usable:
                 raise NotSent(f"connection closed before the call: {origin.place}")
             if not gate():
                 raise Withdrawn("withdrawn before it was sent")
-            return await connection.send(request, timeout)
+            start, rest = request
+            return await connection.send(start + _epoch_line(outgoing.epoch()) + rest, outgoing.timeout)
         finally:
             # Whatever is not over by now (a cancelled call) is closed there.
             self._pool.put(origin, connection)
@@ -103,15 +109,18 @@ class HttpTransport(Transport):
         await self._pool.close()
 
 
-def _request(outgoing: Outgoing, origin: Origin, target: str) -> bytes:
-    """The bytes to send. NotSent: they would not be one proper request."""
+def _request(outgoing: Outgoing, origin: Origin, target: str) -> tuple[bytes, bytes]:
+    """The bytes to send, before and after the epoch. NotSent: they would not be one proper request."""
     if not _TARGET.fullmatch(target) or outgoing.method not in _METHODS:
         raise NotSent("illegal character in the URL, or illegal method")
     head = _head(origin.header, tuple(outgoing.headers.items()))
     body = outgoing.body
     length = f"Content-Length: {len(body)}\r\n" if body or outgoing.method != "GET" else ""
-    epoch = f"dtm-epoch: {outgoing.epoch}\r\n" if outgoing.epoch else ""
-    return f"{outgoing.method} {target} HTTP/1.1\r\n{length}{epoch}".encode("ascii") + head + body
+    return f"{outgoing.method} {target} HTTP/1.1\r\n{length}".encode("ascii"), head + body
+
+
+def _epoch_line(epoch: int) -> bytes:
+    return b"dtm-epoch: %d\r\n" % epoch if epoch else b""
 
 
 @lru_cache(maxsize=256)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
 from types import MappingProxyType
 from urllib.parse import quote, quote_plus
 
 from dtm.core.model import ERROR_CHARS, Branch, Outcome
-from dtm.core.transport.base import Outgoing, Reply
+from dtm.core.transport.base import Outgoing, Reply, no_epoch
 from dtm.core.transport.origin import split
 
 LONGEST_URL = 2048
@@ -47,7 +47,7 @@ def outgoing(
     branch_headers: Mapping[str, str],
     branch_type: bool,
     timeout: float,
-    epoch: int = 0,
+    epoch: Callable[[], int] = no_epoch,
 ) -> Outgoing:
     """The call of a branch (contract 2.1, 2.2); `timeout` in seconds. The branch's url is not empty and has no problem.
 
