@@ -23,6 +23,7 @@ from dtm.core.errors import StartupError
 from dtm.core.hookspecs import Event
 from dtm.core.node import Node
 from dtm.core.passes import Passes
+from dtm.core.retention import Retention
 from dtm.core.row import Rules
 from dtm.core.scheduler import Scheduler
 from dtm.core.schemas import Schemas
@@ -100,6 +101,8 @@ class App:
         self.node = self._node(rng)
         self.passes = Passes(self.node)
         self.scheduler = Scheduler(self.node, self.passes)
+        days = settings.retention_finished_days
+        self.retention = None if days is None else Retention(self.node, days)
         reader = Reader(self.registry.enabled, self.schemas)
         self.service = Service(self.node, self.passes, reader, timeout_to_fail=settings.timeout_to_fail)
         self.door = Door()
@@ -153,6 +156,8 @@ class App:
             raise
         if schedule:
             self.scheduler.start()
+            if self.retention is not None:
+                self.retention.start()
         gc.collect()
         gc.freeze()  # what has been loaded by now stays; the collector need not look at it again
 
@@ -185,7 +190,10 @@ class App:
         self.door.shut()
         if self.server is not None:
             self.server.stop()
-        await self.scheduler.stop(self.settings.shutdown_grace)
+        ending = [self.scheduler.stop(self.settings.shutdown_grace)]
+        if self.retention is not None:
+            ending.append(self.retention.stop())
+        await asyncio.gather(*ending)
         if self.server is not None:
             await self._hang_up(self.server)
         await self.passes.drain(0)  # what the last requests have started meanwhile

@@ -49,7 +49,8 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """All settings; durations in seconds, fractions allowed. None in `callbacks_allow` or `auth`: not said.
+    """All settings; durations in seconds, fractions allowed. None in `callbacks_allow` or `auth`: not said; in
+    `retention_finished_days`: for ever.
 
     What may hold a secret is not shown by repr.
     """
@@ -69,6 +70,7 @@ class Settings:
     shutdown_grace: float = 10.0
     alert_webhook: str = field(default="", repr=False)
     alert_retry_limit: int = 3
+    retention_finished_days: float | None = None
     callbacks_allow: tuple[str, ...] | None = None
     auth: Literal["none"] | tuple[Token, ...] | None = None
     compat: Compat = Compat()
@@ -203,19 +205,19 @@ def _plugins_found(layer: dict[str, Any], base: Path) -> dict[str, Any]:
 
 
 def _settings(values: Mapping[str, Any]) -> Settings:
-    callbacks, auth, compat, plugins, protocols = (
-        values.get(section) or {} for section in ("callbacks", "auth", "compat", "plugins", "protocols")
-    )
+    sections = ("retention", "callbacks", "auth", "compat", "plugins", "protocols")
+    retention, callbacks, auth, compat, plugins, protocols = (values.get(section) or {} for section in sections)
     convert = {"int": int, "float": float, "str": str}
     scalars = {
         each.name: convert[str(each.type)](values[each.name])
         for each in fields(Settings)
         if each.type in convert and each.name in values
     }
-    allow = callbacks.get("allow")
+    days, allow = retention.get("finished_days"), callbacks.get("allow")
     tokens = tuple(Token(**token) for token in auth["tokens"]) if isinstance(auth, dict) and auth else None
     return Settings(
         **scalars,
+        retention_finished_days=None if days is None else float(days),
         callbacks_allow=None if allow is None else tuple(allow),
         auth="none" if auth == "none" else tokens,
         compat=Compat(**compat),

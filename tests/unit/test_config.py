@@ -42,6 +42,7 @@ def test_every_key_can_stand_in_the_file(conf, tmp_path):
         host: 0.0.0.0
         port: 0
         lease: 0.2
+        retention: {finished_days: 30}
         callbacks: {allow: ["10.0.0.0/8", "*.example:80"]}
         auth:
           tokens:
@@ -54,6 +55,7 @@ def test_every_key_can_stand_in_the_file(conf, tmp_path):
         """
     )
     settings = load(path, {}, {})
+    assert settings.retention_finished_days == 30.0
     assert settings.callbacks_allow == ("10.0.0.0/8", "*.example:80")
     assert settings.auth == (Token(token="abc", role="operator"), Token(token="12345", role="client"))
     assert settings.compat == Compat(branch_type=False, reply_words=True, get_writes=False)
@@ -77,8 +79,10 @@ def test_every_key_can_stand_in_the_environment(monkeypatch, tmp_path):
         "DTM_PROTOCOLS__TWO": "false",
         "DTM_LOG_LEVEL": "warning",
         "DTM_WRITE_BEHIND": "0",
+        "DTM_RETENTION__FINISHED_DAYS": "0.5",
     }
     settings = load(None, environ, {})
+    assert settings.retention_finished_days == 0.5
     assert settings.callbacks_allow == ("10.0.0.0/8",)
     assert settings.auth == (Token(token="abc"),)
     assert settings.compat == Compat(branch_type=False)
@@ -103,7 +107,9 @@ def test_numbers_arrive_as_the_type_that_is_declared(conf):
             assert type(getattr(settings, field.name)).__name__ == field.type
 
 
-@pytest.mark.parametrize("text", ["", "# only a comment\n", "callbacks:\nauth:\ncompat:\nplugins:\nprotocols:\n"])
+@pytest.mark.parametrize(
+    "text", ["", "# only a comment\n", "retention:\ncallbacks:\nauth:\ncompat:\nplugins:\nprotocols:\n"]
+)
 def test_empty_files_and_sections_say_nothing(conf, text):
     assert load(conf(text), {}, {}) == Settings()
 
