@@ -10,10 +10,10 @@ STAMP  := $(VENV)/.installed
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
-$(STAMP): pyproject.toml
+$(STAMP): pyproject.toml packaging/dtm-client/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python 3.11 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
 	$(PYTHON) -m venv $(VENV) || { echo "the venv module is needed: apt-get install python3-venv"; exit 1; }
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable packaging/dtm-client --editable '.[dev]'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --upgrade --target $(VENV)/dtmcli-2021 dtmcli==0.2.1
 	@touch $@
 
@@ -43,7 +43,7 @@ types: $(STAMP)  ## mypy --strict
 imports: $(STAMP)  ## Who may import whom
 	$(BIN)/lint-imports
 
-wheel: $(STAMP)  ## Build the wheel and use it in an empty environment elsewhere
+wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewhere
 	$(BIN)/python tests/wheel.py
 
 clean:  ## Remove what was built

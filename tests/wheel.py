@@ -1,4 +1,4 @@
-"""`make wheel`: build the wheel and use it, in an empty environment, outside the repository.
+"""`make wheel`: build the wheels and use them, in empty environments, outside the repository.
 
 One line per step; the first that fails says what it saw and ends the run with status 1.
 """
@@ -19,6 +19,16 @@ import zipfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+CLIENT = ROOT / "packaging" / "dtm-client"
+USER = """
+from dtm.client import Client, Unreachable
+
+saga = Client("http://127.0.0.1:1", tries=1).saga(wait_result=True).step("http://127.0.0.1:1/", "", {"amount": 30})
+try:
+    gid: str = saga.submit()
+except Unreachable as error:
+    print(error)
+"""
 SAGA = {"gid": "w", "trans_type": "saga", "steps": [{"action": "", "compensate": ""}], "payloads": [""]}
 
 
@@ -33,58 +43,71 @@ def main() -> int:
         except Failed as failure:
             print(f"FAILED  {failure}")
             return 1
-    print("ok      the wheel works")
+    print("ok      the wheels work")
     return 0
 
 
 def use(folder: Path) -> None:
-    wheel = built(folder / "dist")
-    print(f"ok      built {wheel.name}, {wheel.stat().st_size // 1024} kB")
-    print(f"ok      it holds {look_into(wheel)} files, the schemas and migrations among them")
-    dtm = installed(wheel, folder / "venv")
-    print("ok      installed in an empty environment")
+    client, wheel = built(CLIENT, folder / "client"), built(ROOT, folder / "coordinator")
+    for each in (client, wheel):
+        print(f"ok      built {each.name}, {each.stat().st_size // 1024} kB")
+    print(f"ok      they hold {look_into(wheel, client)} files, the schemas and migrations among them")
+    alone(client, folder / "alone")
+    print("ok      the client by itself, in an empty environment")
+    dtm = installed(folder / "venv", client, wheel) / "dtm"
+    print("ok      both installed in another one")
     empty = folder / "empty"
     empty.mkdir()
-    run([dtm, "demo", "saga"], empty)
+    run([str(dtm), "demo", "saga"], empty)
     print("ok      dtm demo saga")
     serve(dtm, empty)
     print("ok      dtm serve: ready, one saga, SIGTERM, exit status 0")
 
 
-def built(dist: Path) -> Path:
-    run([sys.executable, "-m", "build", "--wheel", "--outdir", str(dist), str(ROOT)], ROOT)
+def built(project: Path, dist: Path) -> Path:
+    run([sys.executable, "-m", "build", "--wheel", "--outdir", str(dist), str(project)], ROOT)
     (wheel,) = dist.glob("*.whl")
     return wheel
 
 
-def look_into(wheel: Path) -> int:
-    """How many files there are; Failed unless all that the repository has for the wheel is in it, and nothing else."""
-    with zipfile.ZipFile(wheel) as archive:
-        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+def look_into(coordinator: Path, client: Path) -> int:
+    """How many files there are; Failed unless each wheel holds its part of the repository, whole, and nothing else."""
     code = {str(path.relative_to(ROOT)) for path in (ROOT / "dtm").rglob("*") if path.is_file()}
-    wanted = {name for name in code if "__pycache__" not in name}
-    wanted |= {f"dtm/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
-    if wanted != inside:
-        raise Failed(f"missing: {sorted(wanted - inside)}; too much: {sorted(inside - wanted)}")
-    if not {"dtm/schemas/common.json", "dtm/core/store/migrations/sqlite/0001_transactions.sql"} <= inside:
+    code = {name for name in code if "__pycache__" not in name}
+    mine = {name for name in code if name.startswith("dtm/client/")}
+    schemas = {f"dtm/schemas/{path.name}" for path in (ROOT / "schemas").glob("*.json")}
+    for wheel, wanted in ((client, mine), (coordinator, code - mine | schemas)):
+        with zipfile.ZipFile(wheel) as archive:
+            inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+        if wanted != inside:
+            raise Failed(f"missing: {sorted(wanted - inside)}; too much: {sorted(inside - wanted)}")
+    if not {"dtm/schemas/common.json", "dtm/core/store/migrations/sqlite/0001_transactions.sql"} <= code | schemas:
         raise Failed("no schemas or no migrations")
-    return len(inside)
+    return len(code | schemas)
 
 
-def installed(wheel: Path, folder: Path) -> str:
-    """The `dtm` command of a new environment that holds the wheel and what it depends on."""
+def installed(folder: Path, *what: Path | str) -> Path:
+    """The commands of a new environment that holds these, and what they depend on."""
     venv.create(folder, with_pip=True)
     pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, str(wheel)], folder)
-    where = run([str(folder / "bin" / "python"), "-c", "import dtm; print(dtm.__file__)"], folder)
+    run([*pip, *map(str, what)], folder)
+    where = run([str(folder / "bin" / "python"), "-c", "import dtm.client; print(dtm.client.__file__)"], folder)
     if not where.startswith(str(folder)):
         raise Failed(f"dtm is imported from {where}")
-    return str(folder / "bin" / "dtm")
+    return folder / "bin"
 
 
-def serve(dtm: str, folder: Path) -> None:
+def alone(client: Path, folder: Path) -> None:
+    """The client needs nothing of the coordinator, and tells its users their types."""
+    commands = installed(folder, client, "mypy")
+    (folder / "user.py").write_text(USER)
+    run([str(commands / "python"), str(folder / "user.py")], folder)
+    run([str(commands / "mypy"), "--strict", str(folder / "user.py")], folder)
+
+
+def serve(dtm: Path, folder: Path) -> None:
     """A coordinator takes one saga without calls to its end, and stops when told to."""
-    command, log = [dtm, "serve", "--port", "0"], folder / "log"
+    command, log = [str(dtm), "serve", "--port", "0"], folder / "log"
     with (
         log.open("wb") as stderr,
         subprocess.Popen(command, cwd=folder, env=clean(), stdout=subprocess.PIPE, stderr=stderr) as process,

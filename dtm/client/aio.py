@@ -1,0 +1,177 @@
+"""The client for asyncio: what `Client` has, with `await`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from typing import Any, Self, TypeVar, Unpack
+
+import httpx
+
+from dtm.client import answers
+from dtm.client.answers import Transaction
+from dtm.client.base import TIMEOUT, TRIES, BaseClient, trouble
+from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of
+from dtm.client.errors import DtmError
+from dtm.client.flows import PAUSED, Flow, Lost, NotSent, Pause, Reply, Send
+from dtm.client.options import Options
+
+T = TypeVar("T")
+
+
+class AsyncClient(BaseClient):
+    """Speaks to a coordinator, or to the one of several that answers. Tasks of one event loop may share it.
+
+    url: one or more base urls. token: a bearer token. timeout: s that one answer may take; a request that has none is
+    sent again, `tries` times in all. http: an httpx.AsyncClient of your own (TLS, proxies, limits); close it yourself.
+    """
+
+    def __init__(
+        self,
+        url: str | Sequence[str],
+        *,
+        token: str = "",
+        timeout: float = TIMEOUT,
+        tries: int = TRIES,
+        http: httpx.AsyncClient | None = None,
+    ) -> None:
+        super().__init__(url, token, tries)
+        self._timeout = timeout
+        self._http = http or httpx.AsyncClient()
+        self._own = http is None
+
+    async def __aenter__(self) -> Self:
+        """Nothing is opened before it is needed."""
+        return self
+
+    async def __aexit__(self, *exc: object) -> None:
+        """Close it."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections, unless they are of a client of your own."""
+        if self._own:
+            await self._http.aclose()
+
+    def saga(self, gid: str | None = None, *, concurrent: bool = False, **options: Unpack[Options]) -> AsyncSaga:
+        """A saga: steps that can be taken back; one after the other, or all at once."""
+        return AsyncSaga(self, gid, options, concurrent=concurrent)
+
+    def msg(
+        self, gid: str | None = None, *, concurrent: bool = False, delay: int = 0, **options: Unpack[Options]
+    ) -> AsyncMsg:
+        """A message: steps that will happen once it is submitted, `delay` seconds after its creation."""
+        return AsyncMsg(self, gid, options, concurrent=concurrent, delay=delay)
+
+    def tcc(self, gid: str | None = None, **options: Unpack[Options]) -> AsyncTcc:
+        """A TCC: `async with client.tcc() as tcc: await tcc.call_branch(...)`."""
+        return AsyncTcc(self, gid, options)
+
+    def nested_tcc(self, query: Mapping[str, str], **options: Unpack[Options]) -> AsyncNestedTcc:
+        """In a participant: branches of its own, below the one whose try came with this query. ValueError: none did."""
+        gid, parent = branch_of(query)
+        return AsyncNestedTcc(self, gid, options, parent=parent)
+
+    async def new_gid(self) -> str:
+        """A gid of the coordinator's making. `dtm.client.new_gid()` makes one without asking."""
+        return await self.run(answers.new_gid(self.wire))
+
+    async def query(self, gid: str) -> Transaction | None:
+        """How it stands; None when there is none."""
+        return await self.run(answers.query(self.wire, gid))
+
+    async def wait(self, gid: str, timeout: float = 30.0) -> Transaction:
+        """Return when it has ended, well or not. Ongoing: it has not within `timeout` s; NotFound: there is none."""
+        return await self.run(answers.wait(self.wire, gid, timeout))
+
+    async def abort(self, gid: str, reason: str = "") -> None:
+        """Roll it back. Conflict: it is decided already; NotFound: there is none."""
+        await self.run(answers.abort_any(self.wire, gid, reason))
+
+    async def force_stop(self, gid: str) -> None:
+        """End it as failed and call nobody: an operator's last resort. Conflict: it has ended."""
+        await self.run(answers.force_stop(self.wire, gid))
+
+    async def run(self, flow: Flow[T]) -> T:
+        """Carry a flow out."""
+        try:
+            step = next(flow)
+            while True:
+                try:
+                    reply = await self._carry_out(step)
+                except (NotSent, Lost) as error:
+                    step = flow.throw(error)
+                else:
+                    step = flow.send(reply)
+        except StopIteration as stop:
+            result: T = stop.value
+            return result
+
+    async def _carry_out(self, step: Send | Pause) -> Reply:
+        if isinstance(step, Pause):
+            await asyncio.sleep(step.seconds)
+            return PAUSED
+        headers = dict(step.headers)
+        try:
+            got = await self._http.request(
+                step.method, step.url, content=step.content, headers=headers, timeout=self._timeout
+            )
+        except (httpx.TransportError, httpx.InvalidURL) as error:
+            raise trouble(error) from error
+        return Reply(got.status_code, got.content)
+
+
+class AsyncSaga(SagaSteps[AsyncClient]):
+    """Add steps, then submit."""
+
+    async def submit(self) -> str:
+        """Submit; the gid. With wait_result it has succeeded then. Failure, Ongoing, Conflict, InvalidRequest ..."""
+        return await self._client.run(self._submit())
+
+
+class AsyncMsg(MsgSteps[AsyncClient]):
+    """Add steps, then submit; or prepare, commit a local transaction, and submit."""
+
+    async def prepare(self, query_prepared: str) -> None:
+        """Have it stored undecided: who does not submit in time is asked at this url."""
+        await self._client.run(self._prepare(query_prepared))
+
+    async def submit(self) -> str:
+        """Decide that it is delivered; the gid."""
+        return await self._client.run(self._submit())
+
+    async def abort(self, reason: str = "") -> None:
+        """Decide that a prepared one is not."""
+        await self._client.run(self._abort(reason))
+
+
+class AsyncNestedTcc(TccBranches[AsyncClient]):
+    """Branches below another branch; who began the transaction decides about it."""
+
+    async def call_branch(self, try_url: str, confirm: str, cancel: str, payload: Any = None) -> Reply:
+        """Register a branch and call its try; its reply.
+
+        Failure: it was refused. Ongoing, ParticipantError: no clear answer. All of them are to end the transaction.
+        """
+        return await self._client.run(self._call_branch(try_url, confirm, cancel, payload))
+
+
+class AsyncTcc(AsyncNestedTcc):
+    """A context: entering prepares, leaving submits; an exception aborts and is raised on."""
+
+    async def __aenter__(self) -> Self:
+        """Prepare."""
+        await self._client.run(self._prepare())
+        return self
+
+    async def __aexit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        """Submit, or abort."""
+        if error is None:
+            await self._client.run(self._submit())
+            return
+        try:
+            await self._client.run(self._abort(str(error)))
+        except DtmError as trouble:
+            error.add_note(
+                f"the coordinator will abort {self.gid} at its time-out, for it could not be told: {trouble}"
+            )

@@ -1,0 +1,187 @@
+"""What a coordinator's answers mean (contract, section 0 and 3.9)."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from dtm.client.errors import (
+    Conflict,
+    DtmError,
+    Failure,
+    Fault,
+    InvalidRequest,
+    NotFound,
+    Ongoing,
+    ParticipantError,
+    Unauthorized,
+    Unreachable,
+)
+from dtm.client.flows import Answer, Flow, Pause, Reply, Wire
+
+FINAL = ("succeed", "failed")
+ROLLED_BACK = ("aborting", "failed")
+POLL_FIRST, POLL_MOST = 0.05, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """A transaction as the coordinator shows it. `branches` and `raw` (all that it says) as in the reply of `query`."""
+
+    gid: str
+    trans_type: str
+    status: str
+    reason: str
+    branches: tuple[Mapping[str, Any], ...]
+    raw: Mapping[str, Any]
+
+    @property
+    def final(self) -> bool:
+        """Whether it has ended."""
+        return self.status in FINAL
+
+
+def query(wire: Wire, gid: str) -> Flow[Transaction | None]:
+    """How it stands; None when the coordinator knows no such gid."""
+    answer = yield from wire.read("query", gid=gid)
+    if answer.status != 200:
+        raise meaning(answer)
+    shown = answer.body.get("transaction")
+    if not shown:
+        return None
+    return Transaction(
+        gid=gid,
+        trans_type=shown.get("trans_type", ""),
+        status=shown.get("status", ""),
+        reason=shown.get("rollback_reason", ""),
+        branches=tuple(answer.body.get("branches") or ()),
+        raw=shown,
+    )
+
+
+def submit(wire: Wire, body: Mapping[str, Any]) -> Flow[None]:
+    """Submit, and take a repetition for what it is: what an earlier try has brought to its end has succeeded."""
+    answer = yield from wire.write("submit", body)
+    if answer.status != 409:
+        _expect_success(answer)
+        return
+    status = yield from _status(wire, answer, body["gid"])
+    if status == "succeed" and answer.repeated:
+        return
+    if status in ROLLED_BACK:
+        raise Failure(answer.message, status)
+    if status in ("prepared", "submitted") and body.get("wait_result"):
+        raise Ongoing(answer.message)
+    raise Conflict(answer.message, status)
+
+
+def abort(wire: Wire, body: Mapping[str, Any]) -> Flow[None]:
+    """Abort; that it is rolled back already is what was asked for."""
+    answer = yield from wire.write("abort", body)
+    if answer.status != 409:
+        _expect_success(answer)
+        return
+    status = yield from _status(wire, answer, body["gid"])
+    if status not in ROLLED_BACK:
+        raise Conflict(answer.message, status)
+
+
+def abort_any(wire: Wire, gid: str, reason: str) -> Flow[None]:
+    """Abort a transaction of whatever type: the original server wants to be told the type."""
+    found = yield from query(wire, gid)
+    if found is None:
+        raise NotFound(f"no transaction with gid {gid}")
+    told = {"gid": gid, "trans_type": found.trans_type} | ({"rollback_reason": reason} if reason else {})
+    yield from abort(wire, told)
+
+
+def wait(wire: Wire, gid: str, timeout: float) -> Flow[Transaction]:
+    """Look again and again, for `timeout` s, until it has ended; a coordinator that is away is waited for as well."""
+    deadline, pause = time.monotonic() + timeout, POLL_FIRST
+    while True:
+        trouble: DtmError = Ongoing(f"{gid} has not ended within {timeout} s")
+        try:
+            found = yield from query(wire, gid)
+        except Unreachable as error:
+            trouble = error
+        else:
+            if found is None:
+                raise NotFound(f"no transaction with gid {gid}")
+            if found.final:
+                return found
+        if time.monotonic() + pause > deadline:
+            raise trouble
+        yield Pause(pause)
+        pause = min(pause * 1.5, POLL_MOST)
+
+
+def new_gid(wire: Wire) -> Flow[str]:
+    """A gid of the coordinator's making."""
+    answer = yield from wire.read("newGid")
+    if answer.status != 200:
+        raise meaning(answer)
+    return str(answer.body["gid"])
+
+
+def force_stop(wire: Wire, gid: str) -> Flow[None]:
+    """End it as failed."""
+    answer = yield from wire.write("forceStop", {"gid": gid})
+    if answer.status != 409:
+        _expect_success(answer)
+        return
+    status = yield from _status(wire, answer, gid)
+    if not (answer.repeated and status == "failed"):
+        raise Conflict(answer.message, status)
+
+
+def tell(wire: Wire, path: str, body: Mapping[str, Any]) -> Flow[None]:
+    """prepare or registerBranch."""
+    answer = yield from wire.write(path, body)
+    if answer.status == 409:
+        raise Conflict(answer.message, (yield from _status(wire, answer, body["gid"])))
+    _expect_success(answer)
+
+
+def _status(wire: Wire, answer: Answer, gid: str) -> Flow[str]:
+    """The status that a 409 speaks of; asked for where the server does not say."""
+    said = answer.body.get("status")
+    if said:
+        return str(said)
+    found = yield from query(wire, gid)
+    return found.status if found else ""
+
+
+def _expect_success(answer: Answer) -> None:
+    if answer.status != 200 or answer.body.get("dtm_result") == "FAILURE":
+        raise meaning(answer)
+
+
+def meaning(answer: Answer) -> DtmError:
+    """The error that an answer stands for, 409 to a submit aside."""
+    match answer.status:
+        case 425:
+            return Ongoing(answer.message)
+        case 401 | 403:
+            return Unauthorized(answer.message)
+        case 404:
+            return NotFound(answer.message)
+        case 200 | 409:
+            return Failure(answer.message)
+    faults = answer.body.get("errors") or ()
+    return InvalidRequest(answer.message, tuple(Fault(fault["pointer"], fault["message"]) for fault in faults))
+
+
+def of_participant(reply: Reply) -> Reply:
+    """The reply of a participant that was called from here, when it says yes (contract, "Reply of a participant")."""
+    text = reply.content.decode(errors="replace")
+    body = reply.json()
+    word = body.get("dtm_result", "SUCCESS") if isinstance(body, dict) else text.strip().strip('"')
+    if reply.status in (425, 202) or (reply.status < 300 and word == "ONGOING"):
+        raise Ongoing(text)
+    if reply.status == 409 or (reply.status < 300 and word == "FAILURE"):
+        raise Failure(text)
+    if not 200 <= reply.status < 300 or (isinstance(body, dict) and word != "SUCCESS"):
+        raise ParticipantError(f"HTTP status {reply.status}: {text}", reply.status)
+    return reply

@@ -1,0 +1,164 @@
+"""What a transaction is made of before anybody sends it: the same for both clients."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, Generic, Self, TypeVar
+from urllib.parse import urlencode
+
+from dtm.client import answers
+from dtm.client.base import BaseClient
+from dtm.client.errors import ParticipantError
+from dtm.client.flows import Flow, Lost, NotSent, Reply, Send
+from dtm.client.gids import new_gid
+from dtm.client.options import Options
+from dtm.client.payloads import payload_text
+
+TOPIC = "topic://"
+
+AnyClient = TypeVar("AnyClient", bound=BaseClient)
+
+
+class Body(Generic[AnyClient]):
+    """A transaction under a gid of its own, with its options."""
+
+    trans_type: ClassVar[str]
+
+    def __init__(self, client: AnyClient, gid: str | None, options: Options) -> None:
+        self.gid = gid or new_gid()
+        self.options = options
+        self._client = client
+        self._wire = client.wire
+
+    def body(self) -> dict[str, Any]:
+        """The request body, as it goes over the wire."""
+        return {"gid": self.gid, "trans_type": self.trans_type, **self.options}
+
+    def _submit(self) -> Flow[str]:
+        yield from answers.submit(self._wire, self.body())
+        return self.gid
+
+    def _abort(self, reason: str) -> Flow[None]:
+        told = {"gid": self.gid, "trans_type": self.trans_type}
+        yield from answers.abort(self._wire, told | ({"rollback_reason": reason} if reason else {}))
+
+
+class Steps(Body[AnyClient]):
+    """A transaction that is submitted with all its steps."""
+
+    def __init__(self, client: AnyClient, gid: str | None, options: Options, *, concurrent: bool) -> None:
+        super().__init__(client, gid, options)
+        self.concurrent = concurrent
+        self._steps: list[dict[str, str]] = []
+        self._payloads: list[str] = []
+
+    def body(self) -> dict[str, Any]:
+        """The request body, as it goes over the wire."""
+        return {**super().body(), "steps": self._steps, "payloads": self._payloads, "concurrent": self.concurrent}
+
+    def _add(self, step: dict[str, str], payload: Any) -> None:
+        text = payload_text(payload)
+        self._steps.append(step)
+        self._payloads.append(text)
+
+
+class SagaSteps(Steps[AnyClient]):
+    """Steps that can be taken back."""
+
+    trans_type = "saga"
+
+    def __init__(self, client: AnyClient, gid: str | None, options: Options, *, concurrent: bool) -> None:
+        super().__init__(client, gid, options, concurrent=concurrent)
+        self._orders: dict[str, list[int]] = {}
+
+    def step(self, action: str, compensate: str = "", payload: Any = None, *, after: Iterable[int] = ()) -> Self:
+        """One more step: the url that does it, the url that takes it back ("": nothing to do), what both are sent.
+
+        after: numbers (from 0) of the steps that must have succeeded first; in a saga that is not concurrent each step
+        comes after the one before it anyway.
+        """
+        order = sorted(set(after))
+        if order:
+            self._orders[str(len(self._steps))] = order
+        self._add({"action": action, "compensate": compensate}, payload)
+        return self
+
+    def body(self) -> dict[str, Any]:
+        """The request body, as it goes over the wire."""
+        body = super().body()
+        if self.concurrent or self._orders:
+            body["custom_data"] = json.dumps({"concurrent": self.concurrent, "orders": self._orders})
+        return body
+
+
+class MsgSteps(Steps[AnyClient]):
+    """Steps that will happen, whatever it takes, once the message is submitted."""
+
+    trans_type = "msg"
+
+    def __init__(self, client: AnyClient, gid: str | None, options: Options, *, concurrent: bool, delay: int) -> None:
+        super().__init__(client, gid, options, concurrent=concurrent)
+        self.delay = delay
+        self.query_prepared = ""
+
+    def step(self, action: str, payload: Any = None) -> Self:
+        """One more url to be called, and what it is sent."""
+        self._add({"action": action}, payload)
+        return self
+
+    def topic(self, name: str, payload: Any = None) -> Self:
+        """One more step: all who have subscribed to this topic by now."""
+        return self.step(TOPIC + name, payload)
+
+    def body(self) -> dict[str, Any]:
+        """The request body, as it goes over the wire."""
+        body = {**super().body(), "query_prepared": self.query_prepared}
+        if self.delay:
+            body["custom_data"] = json.dumps({"delay": self.delay})
+        return body
+
+    def _prepare(self, query_prepared: str) -> Flow[None]:
+        self.query_prepared = query_prepared
+        return answers.tell(self._wire, "prepare", self.body())
+
+
+class TccBranches(Body[AnyClient]):
+    """A transaction whose branches are registered, and tried, one by one. `parent`: of nested ones, their prefix."""
+
+    trans_type = "tcc"
+
+    def __init__(self, client: AnyClient, gid: str | None, options: Options, *, parent: str = "") -> None:
+        super().__init__(client, gid, options)
+        self.parent = parent
+        self._branches = 0
+
+    def _prepare(self) -> Flow[None]:
+        return answers.tell(self._wire, "prepare", self.body())
+
+    def _call_branch(self, try_url: str, confirm: str, cancel: str, payload: Any) -> Flow[Reply]:
+        """Register first, so that a crash in between leads to a cancel; then call the try, once."""
+        data = payload_text(payload)
+        self._branches += 1
+        branch_id = f"{self.parent}{self._branches:02d}"
+        identity = {"gid": self.gid, "trans_type": self.trans_type, "branch_id": branch_id}
+        registration = {**identity, "data": data, "confirm": confirm, "cancel": cancel}
+        yield from answers.tell(self._wire, "registerBranch", registration)
+        if not try_url:
+            return Reply(200, b"")
+        query = urlencode({"dtm": self._wire.url, **identity, "op": "try"})
+        headers = {"Content-Type": "application/json", **self.options.get("branch_headers", {})}
+        url = try_url + ("&" if "?" in try_url else "?") + query
+        try:
+            reply = yield Send("POST", url, data.encode(), headers)
+        except (NotSent, Lost) as error:
+            raise ParticipantError(f"{try_url} did not answer: {error}") from error
+        return answers.of_participant(reply)
+
+
+def branch_of(query: Mapping[str, str]) -> tuple[str, str]:
+    """gid and branch_id of the call that a participant has been sent. ValueError when they are not there."""
+    gid, branch_id = query.get("gid", ""), query.get("branch_id", "")
+    if not gid or not branch_id or query.get("trans_type") != TccBranches.trans_type:
+        raise ValueError("expected the query of a tcc's try: gid, branch_id and trans_type=tcc")
+    return gid, branch_id
