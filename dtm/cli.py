@@ -103,13 +103,19 @@ def show(gid: str, server: str, token: str | None) -> None:
 
 
 @main.command()
-@click.argument("scenario", type=click.Choice(["saga", "saga-rollback", "tcc", "msg"]))
+@click.argument("scenario", type=click.Choice(["saga", "saga-rollback", "tcc", "msg", "xa", "xa-rollback"]))
+@click.option(
+    "--db",
+    envvar="DTM_DEMO_DB",
+    metavar="URL",
+    help="mysql://user:password@host:3306/, where xa makes two databases, and drops them; better from DTM_DEMO_DB.",
+)
 @refusing
-def demo(scenario: str) -> None:
+def demo(scenario: str, db: str | None) -> None:
     """Watch money move between two services through a coordinator of its own."""
     from dtm.demo import run
 
-    sys.exit(run(scenario))
+    sys.exit(run(scenario, db))
 
 
 def _settings(path: str | None, **overrides: Any) -> Any:

@@ -18,8 +18,8 @@ from dtm.core.model import nothing
 from dtm.core.schemas import Schemas, Validator, plain
 
 PREFIX = "DTM_"
-OF_THE_COMMAND_LINE = frozenset({"DTM_SERVER", "DTM_TOKEN"})
-"""Variables that `dtm` itself reads, as a client: no settings."""
+OF_THE_COMMAND_LINE = frozenset({"DTM_SERVER", "DTM_TOKEN", "DTM_DEMO_DB"})
+"""Variables that other commands of `dtm` read: no settings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import Any
 
 import tornado.web
-from tornado.httpserver import HTTPServer
-from tornado.netutil import bind_sockets
 
 from dtm.demo.ledger import EFFECTS, Call, Ledger, Refused
+from dtm.demo.participant import Participant, Routes
 
 
 class Movement(tornado.web.RequestHandler):
@@ -26,7 +24,7 @@ class Movement(tornado.web.RequestHandler):
     def post(self) -> None:
         """Carry the call out, once."""
         call = Call(*(self.get_query_argument(name) for name in ("gid", "branch_id", "op")))
-        amount = _amount(self.request.body)
+        amount = amount_of(self.request.body)
         if call.op not in EFFECTS or amount is None:
             raise tornado.web.HTTPError(400)
         try:
@@ -38,7 +36,7 @@ class Movement(tornado.web.RequestHandler):
             self.finish({"dtm_result": "SUCCESS"})
 
 
-def _amount(body: bytes) -> int | None:
+def amount_of(body: bytes) -> int | None:
     """The amount of a body {"amount": 30}; None when it is no such thing."""
     try:
         amount = json.loads(body)["amount"]
@@ -75,29 +73,28 @@ class Balance(tornado.web.RequestHandler):
         self.finish(json.dumps({"bank": self.name, "balance": balance, "frozen": frozen}) + "\n")
 
 
-class Bank:
-    """One bank with its own books, listening on loopback; `url` is good after `start()`."""
+class Bank(Participant):
+    """A bank with books of its own."""
 
     def __init__(self, name: str, ledger: Ledger) -> None:
-        self.name = name
-        self.ledger = ledger
-        self.url = ""
-        routes: list[tuple[str, type[tornado.web.RequestHandler], dict[str, Any]]] = [
+        routes: Routes = [
             (r"/withdraw", Movement, {"ledger": ledger, "sign": -1}),
             (r"/deposit", Movement, {"ledger": ledger, "sign": 1}),
             (r"/committed", Committed, {"ledger": ledger}),
             (r"/", Balance, {"name": name, "ledger": ledger}),
         ]
-        self._server = HTTPServer(tornado.web.Application(routes, log_function=lambda handler: None))
-
-    def start(self, port: int = 0) -> None:
-        """Listen; port 0 picks a free one."""
-        sockets = bind_sockets(port, "127.0.0.1")
-        self.url = f"http://127.0.0.1:{sockets[0].getsockname()[1]}"
-        self._server.add_sockets(sockets)
+        super().__init__(name, routes)
+        self.ledger = ledger
 
     async def stop(self) -> None:
         """Hang up and close the books."""
-        self._server.stop()
-        await self._server.close_all_connections()
+        await super().stop()
         self.ledger.close()
+
+    async def balance(self) -> tuple[int, int]:
+        """The balance, and how much of it is frozen."""
+        return self.ledger.balance()
+
+    async def effects(self, gid: str) -> list[tuple[str, str]]:
+        """(branch_id, op) of each effect of a transaction, in order."""
+        return [entry[:2] for entry in self.ledger.entries(gid)]

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 from rich.text import Text
 
+from dtm.demo.bank import Bank
 from dtm.demo.ledger import Call
 from dtm.demo.stage import Stage
 from dtm.terminal import show
@@ -22,6 +23,7 @@ class Ending:
 
     answers: HTTP statuses that the client heard, in order. branches: (branch_id, op) -> status.
     balances: (balance, frozen) of bank A and of bank B. ledger_a, ledger_b: (branch_id, op) of each effect, in order.
+    prepared: what the banks' databases still hold prepared.
     """
 
     answers: list[int]
@@ -30,6 +32,7 @@ class Ending:
     balances: list[tuple[int, int]]
     ledger_a: list[tuple[str, str]]
     ledger_b: list[tuple[str, str]]
+    prepared: list[str] = field(default_factory=list)
 
     def differences(self, seen: Ending) -> list[str]:
         """What is not as it must be, one line each."""
@@ -39,24 +42,28 @@ class Ending:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """title, story: what the reader is told first. moral: what is to be learnt from it, when all went well."""
+    """title, story: what the reader is told first. moral: what is to be learnt from it, when all went well.
+
+    on_databases: the banks keep their books on a MySQL or MariaDB server, not in files.
+    """
 
     title: str
     story: str
-    play: Callable[[Stage], Awaitable[None]]
+    play: Callable[[Stage[Any]], Awaitable[None]]
     ending: Ending
     moral: str
     b_accepts: bool = True
+    on_databases: bool = False
 
 
-async def _saga(stage: Stage) -> None:
+async def _saga(stage: Stage[Bank]) -> None:
     """Two steps, each with the url that does it and the url that takes it back (here the same: `op` tells)."""
     steps = [{"action": url, "compensate": url} for url in (f"{stage.a.url}/withdraw", f"{stage.b.url}/deposit")]
     saga = {"trans_type": "saga", "steps": steps, "payloads": [PAYLOAD, PAYLOAD], "wait_result": True}
     await stage.ask("submit", saga)
 
 
-async def _tcc(stage: Stage) -> None:
+async def _tcc(stage: Stage[Bank]) -> None:
     """Register each participant, call its try, and submit when all have answered."""
     tcc = {"trans_type": "tcc"}
     await stage.ask("prepare", tcc)
@@ -64,11 +71,11 @@ async def _tcc(stage: Stage) -> None:
         branch = {"branch_id": branch_id, "confirm": url, "cancel": url, "data": PAYLOAD}
         await stage.ask("registerBranch", {**tcc, **branch})
         await stage.call(url, "tcc", branch_id, "try", {"amount": AMOUNT})
-    stage.note_balances("after the tries")
+    await stage.note_balances("after the tries")
     await stage.ask("submit", {**tcc, "wait_result": True})
 
 
-async def _msg(stage: Stage) -> None:
+async def _msg(stage: Stage[Bank]) -> None:
     """Prepare the message, commit the local transaction of bank A, submit the message."""
     message: dict[str, Any] = {
         "trans_type": "msg",
@@ -79,7 +86,7 @@ async def _msg(stage: Stage) -> None:
     await stage.ask("prepare", message)
     stage.a.ledger.apply(Call(stage.gid, "00", "msg"), -AMOUNT)
     show(Text(f"Bank A commits a local transaction of its own: withdraw {AMOUNT}", "bold"))
-    stage.note_balances("after the local transaction")
+    await stage.note_balances("after the local transaction")
     await stage.ask("submit", {**message, "wait_result": True})
 
 
@@ -159,5 +166,3 @@ MSG = Scenario(
     moral="The message was delivered, because the local transaction was committed. Had A died in between, "
     "the coordinator would have asked it at `query_prepared`.",
 )
-
-SCENARIOS = {"saga": SAGA, "saga-rollback": ROLLBACK, "tcc": TCC, "msg": MSG}

@@ -6,7 +6,7 @@ import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Generic, TypeVar
 from urllib.parse import urlencode
 
 from rich.table import Table
@@ -17,15 +17,18 @@ from dtm.core.app import App
 from dtm.core.config import Settings
 from dtm.demo.bank import Bank
 from dtm.demo.ledger import Ledger
+from dtm.demo.participant import Participant
 from dtm.terminal import show
 
 OPENING = 100
 
+P = TypeVar("P", bound=Participant)
 
-class Stage:
+
+class Stage(Generic[P]):
     """`ask` and `call` speak HTTP, as any client would; `note_balances` adds a column to the table of balances."""
 
-    def __init__(self, coordinator: str, a: Bank, b: Bank) -> None:
+    def __init__(self, coordinator: str, a: P, b: P) -> None:
         self.coordinator = coordinator
         self.a = a
         self.b = b
@@ -48,9 +51,11 @@ class Stage:
         """Ask the coordinator for something, and say so."""
         await self._post(f"{self.coordinator}/api/dtmsvr/{verb}", {"gid": self.gid, **body})
 
-    async def call(self, url: str, trans_type: str, branch_id: str, op: str, body: Mapping[str, Any]) -> None:
-        """Call a bank as the client, and say so."""
-        query = {"gid": self.gid, "trans_type": trans_type, "branch_id": branch_id, "op": op}
+    async def call(
+        self, url: str, trans_type: str, branch_id: str, op: str, body: Mapping[str, Any], **more: str
+    ) -> None:
+        """Call a bank as the client, and say so; `more` goes into the query too."""
+        query = {"gid": self.gid, "trans_type": trans_type, "branch_id": branch_id, "op": op, **more}
         await self._post(f"{url}?{urlencode(query)}", body)
 
     async def _post(self, url: str, body: Mapping[str, Any]) -> None:
@@ -62,9 +67,9 @@ class Stage:
         self.answers.append(status)
         show(Text(f"POST {url}", "bold"), Text(_laid_out(body)), Text(f"-> {status} {text}", "dim"))
 
-    def note_balances(self, when: str) -> None:
+    async def note_balances(self, when: str) -> None:
         """Remember how the accounts stand."""
-        self._balances.append((when, [bank.ledger.balance() for bank in (self.a, self.b)]))
+        self._balances.append((when, [await bank.balance() for bank in (self.a, self.b)]))
 
     def balances(self) -> Table:
         """What was noted, one column each."""
@@ -78,10 +83,17 @@ class Stage:
 
 
 @asynccontextmanager
-async def raised(folder: Path, *, b_accepts: bool) -> AsyncIterator[Stage]:
-    """A stage whose files lie in `folder`; bank B refuses everything unless it accepts."""
-    a = Bank("A", Ledger(folder / "a.db", OPENING))
-    b = Bank("B", Ledger(folder / "b.db", OPENING, accepting=b_accepts))
+async def in_files(folder: Path, *, b_accepts: bool) -> AsyncIterator[tuple[Bank, Bank]]:
+    """Two banks whose books are files in `folder`; bank B refuses everything unless it accepts."""
+    yield (
+        Bank("A", Ledger(folder / "a.db", OPENING)),
+        Bank("B", Ledger(folder / "b.db", OPENING, accepting=b_accepts)),
+    )
+
+
+@asynccontextmanager
+async def raised(folder: Path, a: P, b: P) -> AsyncIterator[Stage[P]]:
+    """A stage with these two on it; the coordinator's file lies in `folder`."""
     app = App(Settings(store=f"sqlite:///{folder}/dtm.db", port=0))
     a.start()
     b.start()

@@ -126,6 +126,7 @@ def test_what_kubernetes_and_the_client_read_is_no_setting():
         "DTM_PORT": "tcp://10.0.0.1:36789",
         "DTM_PORT_36789_TCP_ADDR": "10.0.0.1",
         "DTM_TOKEN": "abc",
+        "DTM_DEMO_DB": "mysql://root@127.0.0.1/",
     }
     assert load(None, environ, {}) == Settings()
 
