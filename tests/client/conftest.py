@@ -10,7 +10,15 @@ from typing import Any
 import pytest
 
 from dtm.client import AsyncClient, Client
-from tests.support.coordinator import Coordinator
+from tests.client.middle import Middle
+from tests.support.coordinator import FAST, Coordinator
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Coordinator]:
+    """One coordinator for all of these tests: every transaction has a gid of its own."""
+    with Coordinator(tmp_path_factory.mktemp("client"), **FAST) as process:
+        yield process
 
 
 class Blocking:
@@ -60,6 +68,15 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[Callable[..., Any]]:
 
 
 @pytest.fixture
-def client(make_client: Callable[..., Any], coordinator: Coordinator) -> Any:
+def middle(request: pytest.FixtureRequest, shared: Coordinator) -> Iterator[Middle]:
+    """Only the contract goes through; for the asynchronous client it is the original server's."""
+    proxy = Middle(shared.url, original="async" in request.node.name)
+    yield proxy
+    proxy.close()
+    assert proxy.faults == []
+
+
+@pytest.fixture
+def client(make_client: Callable[..., Any], middle: Middle) -> Any:
     """A client of a coordinator that runs as a process."""
-    return make_client(coordinator.url)
+    return make_client(middle.url)

@@ -17,6 +17,8 @@ from dtm.client import (
     ParticipantError,
     new_gid,
 )
+from tests.client.middle import Middle
+from tests.support.coordinator import Coordinator
 from tests.support.participants import ERROR, ONGOING, Participants, failure
 
 
@@ -70,9 +72,10 @@ def test_orders_and_options_arrive(client: Any, participants: Participants) -> N
     assert {call.headers["x-tenant"] for call in participants.seen(gid)} == {"blue"}
 
 
-def test_a_message_is_delivered_also_to_a_topic(client: Any, coordinator: Any, participants: Participants) -> None:
-    assert coordinator.client.post("subscribe", None, topic="paid", url=participants.url("Mail"))[0] == 200
-    gid = client.msg(wait_result=True).step(participants.url("In"), 1).topic("paid", 2).submit()
+def test_a_message_is_delivered_also_to_a_topic(client: Any, shared: Coordinator, participants: Participants) -> None:
+    topic = new_gid()
+    assert shared.client.post("subscribe", None, topic=topic, url=participants.url("Mail"))[0] == 200
+    gid = client.msg(wait_result=True).step(participants.url("In"), 1).topic(topic, 2).submit()
     assert participants.of(gid) == ["action 01 POST In", "action 02 POST Mail"]
 
 
@@ -158,10 +161,11 @@ def test_abort_by_gid(client: Any, participants: Participants) -> None:
         client.abort("nobody")
 
 
-def test_bad_input_names_its_place(client: Any) -> None:
+def test_bad_input_names_its_place(client: Any, middle: Middle) -> None:
     with pytest.raises(InvalidRequest) as caught:
         client.saga(timeout_to_fail=-1).step("ftp://host/", "").submit()
-    assert {fault.pointer for fault in caught.value.faults} & {"/timeout_to_fail", "/steps/0/action"}
+    pointers = {fault.pointer for fault in caught.value.faults}
+    assert pointers == (set() if middle.original else {"/timeout_to_fail"}) or pointers == {"/steps/0/action"}
     for payload in ({1, 2}, b"\xff", float("nan")):
         with pytest.raises(InvalidRequest):
             client.saga().step("http://127.0.0.1/", "", payload)
