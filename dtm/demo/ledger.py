@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-SCHEMA = """
+BARRIER = """
 CREATE TABLE IF NOT EXISTS barrier (
     gid TEXT, branch_id TEXT, op TEXT,
     reason TEXT,  -- the op that wrote this row; another one than `op` if that op is barred from happening
     PRIMARY KEY (gid, branch_id, op)
-);
-CREATE TABLE IF NOT EXISTS entry (gid TEXT, branch_id TEXT, op TEXT, balance INTEGER, frozen INTEGER);
+)
 """
+
+ENTRIES = "CREATE TABLE IF NOT EXISTS entry (gid TEXT, branch_id TEXT, op TEXT, balance INTEGER, frozen INTEGER)"
 
 UNDOES = {"compensate": "action", "cancel": "try"}
 
@@ -52,49 +53,22 @@ class Call:
     op: str
 
 
-class Ledger:
-    """One account and its entries. Not `accepting`: whatever may refuse is refused."""
+class Barrier:
+    """A local database with a barrier; what a participant keeps in it is written in the barrier's transactions."""
 
-    def __init__(self, path: Path | str, balance: int, *, accepting: bool = True) -> None:
-        self.accepting = accepting
+    def __init__(self, path: Path | str) -> None:
         self._db = sqlite3.connect(path, isolation_level=None)
-        self._db.executescript(SCHEMA)
-        with self._transaction():
-            self._enter(Call("", "", "opening"), balance, 0)
+        self._db.execute(BARRIER)
 
     def close(self) -> None:
-        """Close the books."""
+        """Close the database."""
         self._db.close()
-
-    def apply(self, call: Call, change: int) -> bool:
-        """Add `change` (negative: money leaves) as the call's op says; False when the barrier stood before it.
-
-        Raises Refused. The barrier's rows and the effect are one local transaction.
-        """
-        with self._transaction():
-            if not self._passes(call):
-                return False
-            moves, freezes = EFFECTS[call.op]
-            self._enter(call, moves * change, freezes * max(-change, 0))
-            if call.op in MAY_REFUSE:
-                self._check()
-            return True
 
     def committed(self, gid: str) -> bool:
         """Whether the local transaction of a message took place; if it has not, it cannot any more."""
         call = Call(gid, "00", "msg")
         with self._transaction():
             return not self._mark(call, call.op, "rollback") and self._reason(call) == call.op
-
-    def balance(self) -> tuple[int, int]:
-        """The balance, and how much of it is frozen."""
-        total: tuple[int, int] = self._db.execute("SELECT sum(balance), sum(frozen) FROM entry").fetchone()
-        return total
-
-    def entries(self, gid: str) -> list[tuple[str, str, int, int]]:
-        """The effects of one transaction, in order: (branch_id, op, change of balance, change of the frozen part)."""
-        rows = "SELECT branch_id, op, balance, frozen FROM entry WHERE gid = ? ORDER BY rowid"
-        return self._db.execute(rows, (gid,)).fetchall()
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -105,8 +79,6 @@ class Ledger:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
-
-    # The barrier
 
     def _passes(self, call: Call) -> bool:
         """Whether this call is to have its effect; marks it, and what it undoes, as dealt with."""
@@ -125,7 +97,40 @@ class Ledger:
         row = self._db.execute("SELECT reason FROM barrier WHERE (gid, branch_id, op) = (?, ?, ?)", key).fetchone()
         return str(row[0])
 
-    # The books
+
+class Ledger(Barrier):
+    """One account and its entries. Not `accepting`: whatever may refuse is refused."""
+
+    def __init__(self, path: Path | str, balance: int, *, accepting: bool = True) -> None:
+        super().__init__(path)
+        self.accepting = accepting
+        self._db.execute(ENTRIES)
+        with self._transaction():
+            self._enter(Call("", "", "opening"), balance, 0)
+
+    def apply(self, call: Call, change: int) -> bool:
+        """Add `change` (negative: money leaves) as the call's op says; False when the barrier stood before it.
+
+        Raises Refused. The barrier's rows and the effect are one local transaction.
+        """
+        with self._transaction():
+            if not self._passes(call):
+                return False
+            moves, freezes = EFFECTS[call.op]
+            self._enter(call, moves * change, freezes * max(-change, 0))
+            if call.op in MAY_REFUSE:
+                self._check()
+            return True
+
+    def balance(self) -> tuple[int, int]:
+        """The balance, and how much of it is frozen."""
+        total: tuple[int, int] = self._db.execute("SELECT sum(balance), sum(frozen) FROM entry").fetchone()
+        return total
+
+    def entries(self, gid: str) -> list[tuple[str, str, int, int]]:
+        """The effects of one transaction, in order: (branch_id, op, change of balance, change of the frozen part)."""
+        rows = "SELECT branch_id, op, balance, frozen FROM entry WHERE gid = ? ORDER BY rowid"
+        return self._db.execute(rows, (gid,)).fetchall()
 
     def _enter(self, call: Call, balance: int, frozen: int) -> None:
         row = (call.gid, call.branch_id, call.op, balance, frozen)
