@@ -47,6 +47,21 @@ async def test_claims_of_two_nodes_never_share_a_row(mysql_store, another):
 
 
 @pytest.mark.gen_test
+async def test_claims_under_somebody_s_trigger(mysql_store, mariadb):
+    """A trigger makes the server forget the LAST_INSERT_ID of the statement that fired it."""
+    run(mysql_store, mariadb, "CREATE TABLE auditor (gid VARBINARY(512))")
+    body = "FOR EACH ROW INSERT INTO auditor VALUES (NEW.gid)"
+    run(mysql_store, mariadb, f"CREATE TRIGGER auditor_sees AFTER UPDATE ON dtm_transaction {body}")
+    due = [await mysql_store.insert(free(mysql_store, f"g{number}", number - 3)) for number in range(3)]
+    before = mysql_store.now()
+    claims = await mysql_store.claim_due("node-a", 10, LEASE)
+    assert [claim.tx.id for claim in claims] == [tx.id for tx in due]
+    assert [claim.found_due for claim in claims] == [tx.due_at for tx in due]
+    assert before <= mysql_store.now() <= before + 60_000
+    assert run(mysql_store, mariadb, "SELECT count(*) FROM auditor") == ((3,),)
+
+
+@pytest.mark.gen_test
 async def test_nodes_see_one_another(mysql_store, another):
     other = await another()
     tx = await mysql_store.insert(owned(mysql_store, "g1"))

@@ -116,10 +116,12 @@ class MysqlStore(GroupedStore):
         if not answer.changed:
             await self._look()
             return []
-        now = answer.insert_id - length - offset
-        self._time.learn(now * 1000, now * 1000 + 1000, asked)
+        until = answer.insert_id or None  # not told where a trigger stands on the table, an auditor's for instance
+        if until is not None:
+            now = until - length - offset
+            self._time.learn(now * 1000, now * 1000 + 1000, asked)
         try:
-            rows = await self._read(sql.claimed(owner, answer.insert_id))
+            rows = await self._read(sql.claimed(owner, until))
         except StoreUnavailable as error:
             raise OutcomeUnknown(f"claimed, but not read: {error}") from error
         claims = []

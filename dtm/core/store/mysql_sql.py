@@ -154,11 +154,15 @@ TRY = claim("", 0, horizon=0, lease=0, offset=0, tag=0)
 """Shows, with nothing to claim, that this server takes our writes and understands what we say."""
 
 
-def claimed(owner: str, until: int) -> str:
-    """The rows of a claim, oldest due first: COLUMNS, the doubt and the due_at that were found."""
+def claimed(owner: str, until: int | None) -> str:
+    """The rows of a claim, oldest due first: COLUMNS, the doubt and the due_at that were found.
+
+    until: the lease's end; None when it is not known: then all rows that are ever due are gone through.
+    """
+    due = "due_at IS NOT NULL" if until is None else f"due_at = {until}"
     return f"""
         SELECT {_COLUMNS}, doubt >> 1, found_due FROM dtm_transaction
-        WHERE due_at = {until} AND owner = {text(owner)} ORDER BY found_due, id"""
+        WHERE {due} AND owner = {text(owner)} ORDER BY found_due, id"""
 
 
 def renew(held: Mapping[int, str], lease: int, offset: int, *, wait: bool) -> str:

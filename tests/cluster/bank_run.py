@@ -1,0 +1,206 @@
+"""One run of the bank: three nodes on a MariaDB, three banks, many clients, and whatever befalls them."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from queue import Empty, SimpleQueue
+
+from bank_nemesis import Nemesis, blows_to_a_node, blows_to_the_database
+from bank_workload import BANKS, accounts, transfers
+
+from tests.support.bank import Bank
+from tests.support.careful import Careful
+from tests.support.client import Client
+from tests.support.coordinator import Coordinator
+from tests.support.history import AUDIT, History, Recorder, Transfer, read_changes, read_rows
+from tests.support.mariadb import MariaDB, database_of
+
+NODES = 3
+CLIENTS = 24
+CLIENT_TIMEOUT = 10
+
+
+@dataclass(frozen=True)
+class Plan:
+    """count transfers, begun evenly over `seconds`; gaps: seconds of peace on average, 0: nothing befalls anybody.
+
+    lease: of the nodes, request_timeout: of their calls, timeout_to_fail: of each tcc and msg. quiet: how long
+    everything may take to end when the nemesis has stopped.
+    """
+
+    seed: int
+    count: int
+    seconds: float
+    gap_of_nodes: float = 0
+    gap_of_the_database: float = 0
+    lease: int = 4
+    request_timeout: int = 2
+    timeout_to_fail: int = 5
+    quiet: float = 60
+
+
+@dataclass
+class Run:
+    """What a run leaves: its history, and how often what befell whom."""
+
+    history: History
+    blows: Counter[str] = field(default_factory=Counter)
+
+    def summary(self) -> list[str]:
+        """What it was made of, a line a subject."""
+        h = self.history
+        ends = Counter(row.status for row in h.rows.values())
+        calls = [call for calls in h.of.values() for call in calls if call.op != "msg"]
+        branches = {(call.gid, call.branch_id, call.op) for call in calls}
+        overs = [change for change in h.changes if change.taken_over]
+        refused = len(h.transfers) - ends["succeed"]
+        unknown = sum(event.kind == "info" for event in h.events)
+        return [
+            f"transfers {len(h.transfers)}, succeeded {ends['succeed']}, refused or given up {refused}",
+            f"modes: {dict(Counter(transfer.mode for transfer in h.transfers.values()))}",
+            f"blows: {dict(self.blows)}; outcomes that a client did not know: {unknown}",
+            f"take-overs {len(overs)}, of them in doubt {sum(change.claimed_doubt for change in overs)}",
+            f"calls per branch {len(calls) / len(branches):.3f} ({len(calls)} calls, {len(branches)} branches)",
+        ]
+
+
+class BankRun:
+    """Sets everything up, runs a plan, takes everything down; `folder` is its own."""
+
+    def __init__(self, plan: Plan, server: MariaDB, folder: Path) -> None:
+        self.plan = plan
+        self.server = server
+        self.rng = random.Random(plan.seed)
+        self.recorder = Recorder()
+        self.database = database_of(folder)
+        self.banks = self._banks(folder)
+        self.nodes = {f"node {number}": self._node(folder / f"node-{number}") for number in range(NODES)}
+
+    def _banks(self, folder: Path) -> list[Bank]:
+        ticks = itertools.count(1)
+        moody, slow = (0.03, 0.3) if self.plan.gap_of_nodes else (0, 0.02)
+        return [
+            Bank(
+                f"bank {number}", folder / f"bank-{number}.db", accounts(number),
+                ticks=ticks, rng=random.Random(self.rng.random()), moody=moody, slow=slow,
+            )
+            for number in range(BANKS)
+        ]  # fmt: skip
+
+    def _node(self, folder: Path) -> Coordinator:
+        folder.mkdir()
+        return Coordinator(
+            folder,
+            DTM_STORE=self.server.url(self.database),
+            DTM_LEASE=str(self.plan.lease),
+            DTM_REQUEST_TIMEOUT=str(self.plan.request_timeout),
+            DTM_RETRY_INTERVAL="0.2",
+            DTM_RETRY_INTERVAL_MAX="1",
+            DTM_POLL_INTERVAL="0.2",
+            DTM_DB_TIMEOUT="2",
+            DTM_SHUTDOWN_GRACE="2",
+        )
+
+    def run(self) -> Run:
+        """Everything, from the first start to the history."""
+        nemesis = Nemesis(self.recorder)
+        try:
+            for node in self.nodes.values():
+                node.start()
+            for statement in AUDIT:
+                self.server.run(statement, database=self.database)
+            wanted = transfers(self.rng, self.plan.count, f"t{self.plan.seed}")
+            self._strike(nemesis)
+            self._serve_clients(wanted, nemesis)
+            self._until_quiet()
+            for node in self.nodes.values():
+                node.terminate()
+        finally:
+            for node in self.nodes.values():
+                node.kill()
+            for bank in self.banks:
+                bank.close()
+        return Run(self._history(wanted), Counter(nemesis.counts))
+
+    def _strike(self, nemesis: Nemesis) -> None:
+        plan = self.plan
+        if plan.gap_of_nodes:
+            for name, node in self.nodes.items():
+                rng = random.Random(self.rng.random())
+                nemesis.strike_node(name, node, blows_to_a_node(rng, plan.seconds, plan.gap_of_nodes, plan.lease))
+            rng = random.Random(self.rng.random())
+            nemesis.strike_database(self.server, blows_to_the_database(rng, plan.seconds, plan.gap_of_the_database))
+
+    def _serve_clients(self, wanted: list[Transfer], nemesis: Nemesis) -> None:
+        """Each transfer is begun in its turn; when the time is over, peace comes, and clients end what they began."""
+        queue: SimpleQueue[tuple[float, Transfer]] = SimpleQueue()
+        began = time.monotonic()
+        for number, transfer in enumerate(wanted):
+            queue.put((began + number * self.plan.seconds / len(wanted), transfer))
+        careful = Careful(self._chooser(), self.banks, self.recorder, timeout_to_fail=self.plan.timeout_to_fail)
+        clients = [threading.Thread(target=self._client, args=(queue, careful), daemon=True) for _ in range(CLIENTS)]
+        for client in clients:
+            client.start()
+        time.sleep(max(0, began + self.plan.seconds - time.monotonic()))
+        try:
+            nemesis.stop()
+            deadline = time.monotonic() + self.plan.quiet
+            for client in clients:
+                client.join(max(0, deadline - time.monotonic()))
+            assert not any(client.is_alive() for client in clients), f"still waiting: {self.recorder.events[-5:]}"
+        finally:
+            careful.give_up()
+
+    def _client(self, queue: SimpleQueue[tuple[float, Transfer]], careful: Careful) -> None:
+        while True:
+            try:
+                at, transfer = queue.get_nowait()
+            except Empty:
+                return
+            time.sleep(max(0, at - time.monotonic()))
+            careful.carry_out(transfer)
+
+    def _chooser(self) -> Callable[[], tuple[str, Client]]:
+        rng, lock = random.Random(self.rng.random()), threading.Lock()
+
+        def choose() -> tuple[str, Client]:
+            with lock:
+                name = rng.choice(list(self.nodes))
+            return name, Client(self.nodes[name].url, timeout=CLIENT_TIMEOUT)
+
+        return choose
+
+    def _until_quiet(self) -> None:
+        """Until everything has ended, by the database's word."""
+        deadline = time.monotonic() + self.plan.quiet
+        unfinished = "SELECT gid, status, owner FROM dtm_transaction WHERE status < 4 OR owner <> '' LIMIT 5"
+        while left := self.server.run(unfinished, database=self.database):
+            assert time.monotonic() < deadline, f"they do not end: {left}"
+            time.sleep(0.2)
+
+    def _history(self, wanted: list[Transfer]) -> History:
+        def run(statement: str) -> list[tuple]:
+            return self.server.run(statement, database=self.database)
+
+        banks = self.banks
+        return History(
+            banks=[bank.name for bank in banks],
+            opening={(bank.name, name): balance for bank in banks for name, balance in bank.opening.items()},
+            transfers={transfer.gid: transfer for transfer in wanted},
+            events=self.recorder.events,
+            served=[call for bank in banks for call in bank.served],
+            entries=[entry for bank in banks for entry in bank.entries()],
+            barrier=[row for bank in banks for row in bank.barrier()],
+            accounts=[account for bank in banks for account in bank.accounts()],
+            faults=[fault for bank in banks for fault in bank.faults],
+            rows=read_rows(run),
+            changes=read_changes(run),
+            nemesis=self.recorder.nemesis,
+        )

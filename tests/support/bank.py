@@ -1,0 +1,177 @@
+"""A participant with a database and many accounts; it keeps the rules that participants must keep, and writes all down.
+
+What a coordinator must never do goes to `faults`: it can only be seen here, where the books are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import sqlite3
+import threading
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from dtm.demo.ledger import EFFECTS, MAY_REFUSE, Barrier, Call, Refused
+from tests.support.history import Account, BarrierRow, Entry, Served
+from tests.support.participants import ERROR, OK, ONGOING, Participants, Reply, Seen, failure
+
+BOOKS = """
+CREATE TABLE account (
+    name TEXT PRIMARY KEY, balance INTEGER CHECK (balance >= 0), frozen INTEGER CHECK (frozen BETWEEN 0 AND balance),
+    closed INTEGER
+);
+CREATE TABLE entry (gid TEXT, branch_id TEXT, op TEXT, account TEXT, balance INTEGER, frozen INTEGER);
+"""
+
+CLOSED = "closed"
+"""An account whose name begins so takes part in nothing that may be refused."""
+
+LOCAL = "local"
+"""The path of a message's local transaction (POST), and of the question how it ended (GET)."""
+
+CONTRARY = {"confirm": "cancel", "cancel": "confirm"}
+
+
+class Books(Barrier):
+    """The accounts of one bank. sqlite3.IntegrityError when one would be overdrawn by what may not be refused."""
+
+    def __init__(self, path: Path, accounts: Mapping[str, int]) -> None:
+        super().__init__(path)
+        self._db.execute("PRAGMA synchronous = OFF")  # nobody kills this process
+        self._db.executescript(BOOKS)
+        rows = [(name, balance, 0, name.startswith(CLOSED)) for name, balance in accounts.items()]
+        self._db.executemany("INSERT INTO account VALUES (?, ?, ?, ?)", rows)
+
+    def move(self, call: Call, account: str, change: int) -> bool:
+        """What the call's op does with `change`; False when the barrier stood before it. Refused."""
+        with self._transaction():
+            if not self._passes(call):
+                return False
+            moves, freezes = EFFECTS[call.op]
+            entry = (moves * change, freezes * max(-change, 0))
+            if call.op in MAY_REFUSE:
+                self._check(account, change)
+            self._db.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", (*_key(call), account, *entry))
+            update = "UPDATE account SET balance = balance + ?, frozen = frozen + ? WHERE name = ?"
+            self._db.execute(update, (*entry, account))
+            return True
+
+    def happened(self, call: Call) -> bool:
+        """Whether the barrier let this call through before."""
+        row = self._db.execute("SELECT reason FROM barrier WHERE (gid, branch_id, op) = (?, ?, ?)", _key(call))
+        return row.fetchone() == (call.op,)
+
+    def _check(self, account: str, change: int) -> None:
+        query = "SELECT balance - frozen, closed FROM account WHERE name = ?"
+        available, closed = self._db.execute(query, (account,)).fetchone()
+        if closed:
+            raise Refused("the account is closed")
+        if available + change < 0:
+            raise Refused("insufficient balance")
+
+
+class Bank(Participants):
+    """Payload of every call: {"account": name, "amount": what is added to it}.
+
+    ticks: a counter that all banks of a run share, so that what happens at several has an order.
+    moody: how often (0 to 1) it answers ONGOING before doing anything, and as often an error after having done it.
+    slow: seconds that a reply takes at most; the books are written when the call arrives.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        accounts: Mapping[str, int],
+        *,
+        ticks: Iterator[int],
+        rng: random.Random | None = None,
+        moody: float = 0.0,
+        slow: float = 0.0,
+    ) -> None:
+        self.name = name
+        self.path = path
+        self.opening = dict(accounts)
+        self.served: list[Served] = []
+        self.faults: list[str] = []
+        self._ticks = ticks
+        self._rng = rng or random.Random()
+        self._moody = moody
+        self._slow = slow
+        super().__init__()
+
+    def _run(self, ready: threading.Event) -> None:
+        self.books = Books(self.path, self.opening)  # of this thread, which alone writes them
+        super()._run(ready)
+        self.books.close()
+
+    async def serve(self, seen: Seen) -> Reply:
+        """The books are written before anything else is looked at: one call after the other."""
+        began = next(self._ticks)
+        reply = self._answer(seen)
+        await asyncio.sleep(self._rng.random() * self._slow)
+        epoch = int(seen.headers.get("dtm-epoch", 0))
+        call = Served(self.name, seen.gid, seen.branch_id, seen.op, epoch, began, next(self._ticks), reply[0])
+        with self._lock:
+            self.served.append(call)
+        return reply
+
+    def _answer(self, seen: Seen) -> Reply:
+        if seen.method == "GET":
+            return OK if self.books.committed(seen.gid) else failure("it was not committed")
+        mood = self._rng.random() if self._moody and seen.path != LOCAL else 1.0
+        if mood < self._moody:
+            return ONGOING
+        reply = self._carry_out(seen)
+        return ERROR if mood < 2 * self._moody and reply is OK else reply
+
+    def _carry_out(self, seen: Seen) -> Reply:
+        call = Call(seen.gid, seen.branch_id, seen.op)
+        try:
+            order = json.loads(seen.body)
+            self._suspect(call)
+            passed = self.books.move(call, order["account"], order["amount"])
+        except Refused as refusal:
+            return failure(str(refusal))
+        except (sqlite3.Error, ValueError, LookupError) as error:
+            self.faults.append(f"{self.name}: {call}: {error!r}")
+            return ERROR
+        if seen.path == LOCAL and not passed:
+            return failure("too late")  # the coordinator asked, and was told that it did not happen
+        return OK
+
+    def _suspect(self, call: Call) -> None:
+        """A confirm and a cancel of one branch never both come, and a confirm only after its try."""
+        contrary = CONTRARY.get(call.op)
+        if contrary and self.books.happened(Call(call.gid, call.branch_id, contrary)):
+            self.faults.append(f"{self.name}: {call} although there was a {contrary}")
+        if call.op == "confirm" and not self.books.happened(Call(call.gid, call.branch_id, "try")):
+            self.faults.append(f"{self.name}: {call} without a try")
+
+    # What a checker reads, from any thread
+
+    def accounts(self) -> list[Account]:
+        """How every account stands."""
+        return [Account(self.name, *row) for row in self._rows("SELECT name, balance, frozen FROM account")]
+
+    def entries(self) -> list[Entry]:
+        """Every effect, in order."""
+        query = "SELECT gid, branch_id, op, account, balance, frozen FROM entry ORDER BY rowid"
+        return [Entry(self.name, *row) for row in self._rows(query)]
+
+    def barrier(self) -> list[BarrierRow]:
+        """What the barrier knows."""
+        return [BarrierRow(self.name, *row) for row in self._rows("SELECT gid, branch_id, op, reason FROM barrier")]
+
+    def _rows(self, query: str) -> list[tuple]:
+        db = sqlite3.connect(self.path)
+        try:
+            return db.execute(query).fetchall()
+        finally:
+            db.close()
+
+
+def _key(call: Call) -> tuple[str, str, str]:
+    return call.gid, call.branch_id, call.op
