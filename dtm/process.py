@@ -8,12 +8,14 @@ import os
 import signal
 import sys
 from importlib import metadata
+from typing import Any
 
 import orjson
 import uvloop
 
 from dtm.core.app import App
 from dtm.core.config import Settings
+from dtm.core.logs import NODE, fields
 
 log = logging.getLogger("dtm")
 
@@ -22,13 +24,13 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line, for whatever collects logs."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message, and the traceback if there is one."""
-        line = {
+        """Time, level, logger, message; gid, pass and node of what it is about; the traceback if there is one."""
+        line: dict[str, Any] = {
             "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),
-        }
+        } | fields(record)
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
         return orjson.dumps(line).decode()
@@ -47,6 +49,7 @@ def serve(settings: Settings, *, allow_orphans: bool = False) -> None:
     """Run a coordinator until SIGTERM or SIGINT; a second signal exits at once. StartupError when it cannot start."""
     configure_logging(settings.log_level)
     app = App(settings)
+    NODE.set(app.node.name)
     uvloop.run(_serve(app, allow_orphans))
 
 

@@ -21,6 +21,11 @@ from dtm.core.clock import Clock, SystemClock
 from dtm.core.config import Settings
 from dtm.core.errors import StartupError
 from dtm.core.hookspecs import Event
+from dtm.core.logs import about
+from dtm.core.metrics import Metrics
+from dtm.core.metrics.events import Events
+from dtm.core.metrics.families import Parts
+from dtm.core.metrics.lag import LoopLag
 from dtm.core.node import Node
 from dtm.core.passes import Passes
 from dtm.core.retention import Retention
@@ -38,6 +43,7 @@ from dtm.core.transport.slots import Slots
 from dtm.core.web.door import Door
 from dtm.core.web.routes import make_application
 from dtm.core.web.server import make_server
+from dtm.core.web.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +69,7 @@ def observing(observers: Sequence[Callable[[Event], None]]) -> Callable[[Event],
             try:
                 observer(event)
             except Exception:
-                log.exception("an observer failed: gid=%s", event.gid)
+                log.exception("an observer failed: gid=%s", event.gid, extra=about(event.gid))
 
     return observe
 
@@ -98,14 +104,26 @@ class App:
             raise StartupError(str(error)) from error
         self.transport = transport or HttpTransport(allow=policy)
         self.alerts = self._alerts()
+        self.events = Events(settings.alert_retry_limit)
         self.node = self._node(rng)
         self.passes = Passes(self.node)
         self.scheduler = Scheduler(self.node, self.passes)
         days = settings.retention_finished_days
         self.retention = None if days is None else Retention(self.node, days)
         reader = Reader(self.registry.enabled, self.schemas)
-        self.service = Service(self.node, self.passes, reader, timeout_to_fail=settings.timeout_to_fail)
+        self.service = Service(
+            self.node,
+            self.passes,
+            reader,
+            timeout_to_fail=settings.timeout_to_fail,
+            attempts=settings.alert_retry_limit,
+        )
         self.door = Door()
+        self.traffic = Traffic()
+        self.lag = LoopLag()
+        self.metrics = Metrics(
+            Parts(self.node, self.passes, self.scheduler, self.door, self.traffic, self.events, self.lag)
+        )
         self.server: HTTPServer | None = None
         self.port = settings.port
 
@@ -134,7 +152,7 @@ class App:
             write_behind=settings.write_behind,
             branch_type=settings.compat.branch_type,
             reply_words=settings.compat.reply_words,
-            observe=observing((*self.registry.observers, *self.alerts)),
+            observe=observing((self.events, *self.registry.observers, *self.alerts)),
         )
 
     def _alerts(self) -> list[Alerts]:
@@ -149,6 +167,8 @@ class App:
         try:
             if not allow_orphans:
                 await self._refuse_orphans()
+            if schedule and (released := await self.store.release()):
+                log.warning("%d transactions in quarantine are tried again", released)
             if serve:
                 self._listen()
         except BaseException:
@@ -158,6 +178,7 @@ class App:
             self.scheduler.start()
             if self.retention is not None:
                 self.retention.start()
+        self.lag.start()
         gc.collect()
         gc.freeze()  # what has been loaded by now stays; the collector need not look at it again
 
@@ -182,12 +203,16 @@ class App:
         except (OSError, socket.gaierror) as error:
             raise StartupError(f"cannot listen on {host}:{port}: {error}") from error
         self.port = sockets[0].getsockname()[1]
-        self.server = make_server(make_application(self.service, self.settings, door=self.door))
+        application = make_application(
+            self.service, self.settings, door=self.door, traffic=self.traffic, scrape=self.metrics.scrape
+        )
+        self.server = make_server(application)
         self.server.add_sockets(sockets)
 
     async def stop(self) -> None:
         """Accept nothing new, let calls land within the grace, park, let go of everything (law 5.13)."""
         self.door.shut()
+        self.lag.stop()
         if self.server is not None:
             self.server.stop()
         ending = [self.scheduler.stop(self.settings.shutdown_grace)]

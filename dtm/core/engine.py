@@ -44,6 +44,7 @@ class Pass:
             while not await self._step():
                 pass
         except LostLease:
+            self.node.tally.stale_leases += 1
             log.warning("lease lost: gid=%s", self.row.tx.gid)
         finally:
             await self.flights.abandon()
@@ -192,6 +193,8 @@ class Pass:
         """Asked directly before the first byte: may this call still begin? If so it is marked as started (law 5.6)."""
         if flight.withdrawn or self.flights.landed or self.node.draining or not self.custody.may_begin(flight.timeout):
             return False
+        self.node.tally.calls_sent += 1
+        self.node.tally.in_flight += not flight.sent
         flight.sent, flight.sent_boot, flight.sent_at = True, self.node.clock.boot(), self.node.store.now()
         self.row.start(flight.branch.key, flight.sent_at)
         self.custody.mark_dirty()
@@ -256,6 +259,7 @@ class Pass:
         if self.flights:
             await self._news(None)
             return False
+        self.node.tally.bad_plans += 1
         tx = self.row.tx
         log.error("bad plan: gid=%s trans_type=%s: %s", tx.gid, tx.trans_type, error, exc_info=cause or error.__cause__)
         due = self.node.store.now() + round(self.row.rules.retry_interval_max * 1000)

@@ -106,12 +106,23 @@ class Flights:
             news = Landing(flight.branch.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
         finally:
             self._leaving.discard(flight)
+            if flight.sent:
+                self._node.tally.in_flight -= 1
+        if isinstance(news, Landing):
+            self._count(news)
         if flight.withdrawn:
             return
         del self._flying[flight.branch.key]
         if news is not None:
             self.landed.append(news)
         self._wake.set()
+
+    def _count(self, landing: Landing) -> None:
+        tally = self._node.tally
+        if landing.sent:
+            tally.landed[landing.outcome] += 1
+        else:
+            tally.unsent += 1
 
     async def _call(self, flight: Flight) -> Landing | Key | None:
         """Fly; None when the gate said no, the bare key when there was no slot."""

@@ -12,6 +12,7 @@ from dtm.core.hookspecs import Event
 from dtm.core.lookout import Lookout
 from dtm.core.row import Rules
 from dtm.core.store.base import Store
+from dtm.core.tally import Tally
 from dtm.core.transport.base import Transport
 from dtm.core.transport.slots import Slots
 
@@ -36,6 +37,7 @@ class Node:
     reply_words: bool = False
     observe: Callable[[Event], None] = lambda event: None
     draining: bool = False
+    tally: Tally = field(default_factory=Tally)
     name: str = field(default="")
     lookout: Lookout = field(init=False)
     _claims: int = 0

@@ -9,8 +9,10 @@ from dataclasses import dataclass, field
 
 from dtm.core.decisions import Wait
 from dtm.core.engine import Pass
+from dtm.core.logs import PASS
 from dtm.core.model import Transaction
 from dtm.core.node import CONFIRMED_FOR, Node
+from dtm.core.quarantine import Quarantine
 from dtm.core.row import Row, parsed_custom, snapshot_of
 
 log = logging.getLogger(__name__)
@@ -51,7 +53,12 @@ class Passes:
 
     def __init__(self, node: Node) -> None:
         self.node = node
+        self.quarantine = Quarantine(node)
         self._live: dict[str, Live] = {}
+        self.started = 0
+        """Passes begun so far."""
+        self.recovered = 0
+        """Of these, those of rows that were taken over in doubt."""
         self.on_parked: Callable[[int], None] = _nobody
         """Called with the due time (ms) of each row that is parked; the scheduler sets its timer by it."""
 
@@ -96,15 +103,21 @@ class Passes:
             row.forget_waits(start.forget_until)
         live = Live(Pass(self.node, row, lease_end=start.lease_end, confirmed=start.asked))
         self._live[start.tx.gid] = live
-        live.task = asyncio.get_running_loop().create_task(self._run(live))
+        self.started += 1
+        self.recovered += start.recovered
+        live.task = asyncio.get_running_loop().create_task(self._run(live, self.started))
 
-    async def _run(self, live: Live) -> None:
+    async def _run(self, live: Live, number: int) -> None:
+        row = live.pass_.row
+        PASS.set((row.tx.gid, number))
         try:
             await live.pass_.run()
-        except Exception:
-            log.exception("a pass broke off; its lease will run out: gid=%s", live.pass_.row.tx.gid)
+            self.quarantine.ran(row.tx.id)
+        except Exception as error:
+            log.exception("a pass broke off; its lease will run out: gid=%s", row.tx.gid)
+            await self.quarantine.broke_off(row, live.pass_.custody.token, repr(error))
         finally:
-            tx = live.pass_.row.tx
+            tx = row.tx
             del self._live[tx.gid]
             if live.handed is not None and tx.version < live.handed.tx.version and not self.node.draining:
                 self.start(live.handed)

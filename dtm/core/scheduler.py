@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from dtm.core.errors import DtmError
+from dtm.core.logs import about
 from dtm.core.node import Node
 from dtm.core.passes import Passes, Start
-from dtm.core.store.base import Claim, Hold, Save
+from dtm.core.store.base import Claim
 
 log = logging.getLogger(__name__)
 
@@ -29,6 +30,8 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self.claimed = 0
+        """Rows claimed so far."""
         passes.on_parked = self.wake_at
 
     def start(self) -> None:
@@ -58,29 +61,31 @@ class Scheduler:
         node = self._node
         boot = node.clock.boot()
         claims = await node.store.claim_due(node.token(), BATCH, node.lease, ahead)
+        self.claimed += len(claims)
         horizon = node.store.now() + round(ahead * 1000)
-        for claim in claims:
-            if claim.tx.trans_type in node.rules:
-                self._run(claim, boot, horizon)
-        for claim in claims:  # only now: trouble with one of these must not cost the others their start
-            if claim.tx.trans_type not in node.rules:
-                await self._hand_back(claim)
+        faults = [self._begin(claim, boot, horizon) for claim in claims]
+        for claim, fault in zip(claims, faults, strict=True):
+            if fault:  # only now that the others have started: trouble with one must not cost them anything
+                await self._passes.quarantine.refused(claim, fault)
         return len(claims)
 
-    def _run(self, claim: Claim, boot: float, horizon: int) -> None:
+    def _begin(self, claim: Claim, boot: float, horizon: int) -> str:
+        """Start what was claimed; or why that cannot be done."""
+        tx, node = claim.tx, self._node
+        if claim.unreadable:
+            return claim.unreadable
+        if tx.trans_type not in node.rules:
+            return f"no protocol {tx.trans_type!r} here"
+        try:
+            waits = [b.retry_at for b in (*tx.branches, *tx.questions) if b.retry_at is not None]
+            called_for = claim.found_due < min(waits, default=0)
+            forget = None if called_for else horizon
+            self._passes.start(Start(tx, boot + node.lease, boot, claim.found_doubt, forget))
+        except Exception as error:
+            return f"cannot be started: {error!r}"
         if claim.found_doubt:
-            log.warning("taken over in doubt: gid=%s status=%s", claim.tx.gid, claim.tx.status)
-        waits = [b.retry_at for b in (*claim.tx.branches, *claim.tx.questions) if b.retry_at is not None]
-        called_for = claim.found_due < min(waits, default=0)
-        forget = None if called_for else horizon
-        self._passes.start(Start(claim.tx, boot + self._node.lease, boot, claim.found_doubt, forget))
-
-    async def _hand_back(self, claim: Claim) -> None:
-        """A protocol that is not enabled here: leave the row as it was found, for a while."""
-        log.warning("no such protocol here: gid=%s trans_type=%s", claim.tx.gid, claim.tx.trans_type)
-        due = self._node.store.now() + round(self._node.lease * 4000)
-        hold = Hold("", due)
-        await self._node.store.save(Save(claim.tx, claim.tx.version, hold=hold, doubt=claim.found_doubt))
+            log.warning("taken over in doubt: gid=%s status=%s", tx.gid, tx.status, extra=about(tx.gid))
+        return ""
 
     def wake_at(self, due: int) -> None:
         """A row was parked until `due` (ms): if that is before the next poll, a timer of our own wakes us."""

@@ -23,11 +23,14 @@ GID_CHARS = 22
 class Service:
     """The facade that the web room calls: `verbs`, `queries`, `topics`, `schedule`."""
 
-    def __init__(self, node: Node, passes: Passes, reader: Reader, *, timeout_to_fail: float) -> None:
+    def __init__(
+        self, node: Node, passes: Passes, reader: Reader, *, timeout_to_fail: float, attempts: int = 3
+    ) -> None:
+        """`attempts`: errors in a row of one branch after which somebody should look at it."""
         self._node = node
         writer = Writer(node, passes)
         self.topics = Topics(node.store, Branching(node.transport))
-        self.queries = Queries(node.store, node.rules)
+        self.queries = Queries(node.store, node.rules, attempts)
         self.schedule = Schedule(node, passes, reader, timeout_to_fail)
         self.verbs = Verbs(node, reader, writer, Waiting(node, passes), self.topics)
 

@@ -13,15 +13,17 @@ from dtm.core.model import Branch, BranchStatus, Options, Outcome, Status, Trans
 from dtm.core.row import Rules
 from dtm.core.service.intake import OPTION_KEYS
 from dtm.core.service.times import rfc3339
-from dtm.core.store.base import Filter, Store
+from dtm.core.store.base import QUARANTINE, Filter, Store
 
 DEFAULTS = Options()
+LOOKED_AT = 1000
 
 
 class Queries:
     """What the API shows of what is stored."""
 
-    def __init__(self, store: Store, rules: Mapping[str, Rules]) -> None:
+    def __init__(self, store: Store, rules: Mapping[str, Rules], attempts: int) -> None:
+        self._attempts = max(attempts, 1)
         self._store = store
         self._rules = rules
 
@@ -59,9 +61,22 @@ class Queries:
         found, cursor = await self._store.scan(wanted, position, limit)
         return {"next_position": cursor, "transactions": [self.view(tx) for tx in found]}
 
+    async def attention(self, position: str) -> dict[str, Any]:
+        """Of the next 1000 unfinished ones, newest first, those that somebody should look at; go on by the cursor.
+
+        They are in quarantine, cannot be read, had a bad plan, or something of theirs failed `alert_retry_limit` times.
+        """
+        found, cursor = await self._store.scan(Filter(unfinished=True), position, LOOKED_AT)
+        return {"next_position": cursor, "transactions": [self.view(tx) for tx in found if self._in_trouble(tx)]}
+
+    def _in_trouble(self, tx: Transaction) -> bool:
+        if tx.trouble or tx.due_at == QUARANTINE:
+            return True
+        return any(each.pending and each.attempts >= self._attempts for each in (*tx.branches, *tx.questions))
+
     def view(self, tx: Transaction) -> dict[str, Any]:
         """A transaction as replies show it; zero values are left out, but for four keys."""
-        next_at = tx.next_at if tx.owner or tx.status.final else tx.due_at
+        next_at = tx.next_at if tx.owner or tx.status.final or tx.due_at == QUARANTINE else tx.due_at
         finished = rfc3339(tx.finished_at) if tx.finished_at else None
         shown = {
             "query_prepared": tx.body.get("query_prepared"),
@@ -75,6 +90,7 @@ class Queries:
             "next_cron_time": rfc3339(next_at) if next_at else None,
             "owner": tx.owner,
             "trouble": tx.trouble,
+            "quarantined": tx.due_at == QUARANTINE,
         }
         return {
             "id": 0,

@@ -31,8 +31,11 @@ class Schedule:
         return {"has_remaining": count == limit, "succeed_count": count}
 
     async def reset_next_cron_time(self, body: Mapping[str, Any]) -> None:
-        """Make this one due now; of one that runs or has ended, only the shown time changes."""
+        """Make this one due now, also out of quarantine; of one that runs or has ended, only the shown time changes."""
         gid = self._reader.reference(body)["gid"]
+        if await self._node.store.release(gid):
+            self._passes.on_parked(self._node.store.now())
+            return
         while True:
             tx = await self._node.store.load(gid)
             if tx is None:

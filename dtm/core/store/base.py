@@ -19,6 +19,9 @@ from dtm.core.model import Status, Transaction
 
 TAG_BITS = 24
 
+QUARANTINE = 253_402_300_799_000
+"""The due_at of rows that nobody can do anything with (the end of the year 9999). Only `release` gets them out."""
+
 
 def next_version(version: int, rng: random.Random) -> int:
     """The version after this one: a counter above, 24 random bits below, so that a write can recognise itself."""
@@ -52,12 +55,14 @@ class Save:
 class Claim:
     """A row this node now owns (`tx.owner`, `tx.version` are the new ones).
 
-    found_doubt: the doubt before the claim. found_due: the due_at before it.
+    found_doubt: the doubt before the claim. found_due: the due_at before it. unreadable: why its documents cannot be
+    read, or ""; `tx` is then good for nothing but to be given back or shown.
     """
 
     tx: Transaction
     found_doubt: bool
     found_due: int
+    unreadable: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,7 @@ class Filter:
     trans_type: str = ""
     created_from: int | None = None
     created_to: int | None = None
+    unfinished: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +89,13 @@ class Backlog:
     """What is unfinished: by (trans_type, status), without the pairs that have none.
 
     due: how many rows anybody may claim now, whatever they are. due_since: the earliest due_at among those (ms).
+    quarantined: how many rows are in quarantine.
     """
 
     kinds: Mapping[tuple[str, Status], Unfinished]
     due: int
     due_since: int | None
+    quarantined: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +167,20 @@ class Store(ABC):
         """Take over up to `limit` rows with due_at <= now + ahead, oldest due first; at most one node gets a row.
 
         Sets owner, due_at = now + lease, the next version, and doubt = 1; an aborting or final row keeps its doubt.
-        A row whose documents cannot be read is claimed, logged, and not returned: it costs nobody else anything.
+        A row whose documents cannot be read is claimed like others, and says so: it costs nobody else anything.
         """
+
+    @abstractmethod
+    async def give_back(self, claim: Claim, due_at: int) -> bool:
+        """Undo a claim: the row is free and due at `due_at` (ms), its doubt as it was found; False: no longer ours.
+
+        The documents are not touched, so nothing is lost of what this version does not understand. QUARANTINE: for
+        good.
+        """
+
+    @abstractmethod
+    async def release(self, gid: str | None = None) -> int:
+        """Make the row with this gid due now if it is in quarantine (None: all that are); how many."""
 
     @abstractmethod
     async def renew(self, held: Mapping[int, str], lease: float) -> set[int]:

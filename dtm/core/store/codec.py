@@ -41,6 +41,10 @@ _BRANCH_STATUS = {status.value: status for status in BranchStatus}
 _OUTCOME = {outcome.value: outcome for outcome in Outcome}
 _OPTIONS = Options()
 _OPTION_NAMES = tuple(option.name for option in fields(Options) if option.default_factory is MISSING)
+_NUMBERS = frozenset({"started", "attempts", "from", "to", "retry", "answered"})
+"""What is a whole number wherever a branch says it."""
+
+_OPTION_TYPES = {name: (bool,) if type(getattr(_OPTIONS, name)) is bool else (int, float) for name in _OPTION_NAMES}
 
 
 def encode_request(tx: Transaction) -> bytes:
@@ -90,7 +94,7 @@ def decode(row: Sequence[Any]) -> Transaction:
             status=STATUS_OF[status],
             created_at=created_at,
             body=asked["body"],
-            options=Options(**stands["options"]) if "options" in stands else _OPTIONS,
+            options=_read_options(stands["options"]) if "options" in stands else _OPTIONS,
             custom_data=stands.get("custom_data", ""),
             branches=_branches(asked, stands),
             questions=tuple(_branch(question[:4], question[4], ()) for question in stands.get("questions", ())),
@@ -117,6 +121,14 @@ def unreadable(row: Sequence[Any], error: CorruptRow) -> Transaction:
     return Transaction(**{**known, "status": status, "doubt": bool(known["doubt"])}, trouble=str(error))
 
 
+def readable(row: Sequence[Any]) -> tuple[Transaction, str]:
+    """The transaction of a row and "", or what can be shown of it and why it cannot be read."""
+    try:
+        return decode(row), ""
+    except CorruptRow as error:
+        return unreadable(row, error), str(error)
+
+
 def _dump(document: Mapping[str, Any]) -> bytes:
     try:
         return orjson.dumps(document, default=_plain)
@@ -136,6 +148,14 @@ def _options(options: Options) -> dict[str, Any]:
     if options.branch_headers:
         changed["branch_headers"] = dict(options.branch_headers)
     return changed
+
+
+def _read_options(document: Mapping[str, Any]) -> Options:
+    """The options of a document. TypeError: they are not what this version knows, or of other types."""
+    for name, value in document.items():
+        if name != "branch_headers" and type(value) not in _OPTION_TYPES.get(name, ()):
+            raise TypeError(f"option {name} is {value!r}")
+    return Options(**document)
 
 
 def _distinct_strings(body: Any) -> dict[str, int]:
@@ -209,6 +229,8 @@ def _branch(asked: Sequence[Any], standing: Mapping[str, Any], strings: Sequence
     data = payload.encode() if isinstance(payload, str) else b64decode(payload["b64"], validate=True)
     if not standing:
         return Branch(branch_id, op, url, data)
+    if wrong := [name for name in _NUMBERS & standing.keys() if type(standing[name]) is not int]:
+        raise TypeError(f"{wrong[0]} is {standing[wrong[0]]!r}")
     get = standing.get
     return Branch(
         branch_id,

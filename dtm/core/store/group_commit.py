@@ -12,8 +12,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from dtm.core.errors import DtmError, OutcomeUnknown, StoreUnavailable
+from dtm.core.logs import PASS
 from dtm.core.model import Transaction
 from dtm.core.store.base import Save
+from dtm.core.tally import Histogram
 
 MAX_ROWS = 200
 MAX_BYTES = 1_000_000
@@ -86,10 +88,12 @@ class GroupCommit:
     """
 
     def __init__(self, flush: Flush, *, lanes: int = 1, timeout: float = 5.0) -> None:
-        self.flushes = 0
-        """Batches sent so far."""
-        self.items = 0
-        """Items sent so far, in these batches."""
+        self.sizes = Histogram(1, 2, 5, 10, 20, 50, 100, 200)
+        """Batches sent so far, by how many items they had."""
+        self.seconds = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
+        """The same, by how long they took."""
+        self.unknown = 0
+        """Items whose fate their writers were not told."""
         self._backend = flush
         self._lanes = lanes
         self._timeout = timeout
@@ -97,6 +101,16 @@ class GroupCommit:
         self._flying: set[str] = set()
         self._flights: set[asyncio.Task[None]] = set()
         self._closing = False
+
+    @property
+    def flushes(self) -> int:
+        """Batches sent so far."""
+        return self.sizes.count
+
+    @property
+    def items(self) -> int:
+        """Items sent so far, in these batches."""
+        return int(self.sizes.sum)
 
     async def write(self, item: Item) -> bool:
         """Write an item: True, durably, or False on a conflict. StoreUnavailable, OutcomeUnknown, or its own error.
@@ -131,9 +145,11 @@ class GroupCommit:
             del self._queue[waiting]
             waiting.answer.set_exception(StoreUnavailable("the database is too slow: the write was withdrawn"))
         else:
+            self.unknown += 1
             waiting.answer.set_exception(OutcomeUnknown("the database has not answered: the write may be stored"))
 
     async def _fly(self) -> None:
+        PASS.set(None)  # it flies for all, not only for whoever came first
         try:
             while batch := self._gather():
                 gids = {waiting.item.tx.gid for waiting in batch}
@@ -168,11 +184,18 @@ class GroupCommit:
         # In key order: overlapping unsorted batches meet deadlocks, sorted ones do not.
         return sorted(batch, key=lambda waiting: waiting.item.tx.id)
 
-    async def _flush(self, batch: list[_Waiting]) -> None:
-        self.flushes += 1
-        self.items += len(batch)
+    async def _timed(self, items: list[Item]) -> list[Verdict]:
+        clock = asyncio.get_running_loop().time
+        began = clock()
         try:
-            verdicts = await self._backend([waiting.item for waiting in batch])
+            return await self._backend(items)
+        finally:
+            self.seconds.add(clock() - began)
+
+    async def _flush(self, batch: list[_Waiting]) -> None:
+        self.sizes.add(len(batch))
+        try:
+            verdicts = await self._timed([waiting.item for waiting in batch])
         except (OutcomeUnknown, StoreUnavailable) as error:
             verdicts = [type(error)(str(error)) for _ in batch]  # one each: a traceback is not to be shared
         except DtmError as error:
@@ -191,4 +214,5 @@ class GroupCommit:
             if isinstance(verdict, bool):
                 waiting.answer.set_result(verdict)
             else:
+                self.unknown += isinstance(verdict, OutcomeUnknown)
                 waiting.answer.set_exception(verdict)

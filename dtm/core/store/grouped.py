@@ -37,6 +37,8 @@ class GroupedStore(Store):
         """Seconds after which a caller hears that the database does not answer."""
         self.inserts = self.saves = GroupCommit(self._flush, timeout=db_timeout)
         """One queue and one writer for both, unless the engine has better ones."""
+        self.stale_saves = 0
+        """Compare-and-sets lost so far."""
         self._ids = IdSource(self.rng)
         self._open = False
 
@@ -71,6 +73,7 @@ class GroupedStore(Store):
         request = self._request_of(change.tx) if change.with_request else None
         item = Update(change, version, self.now(), request, self._state_of(change.tx))
         if not await self.saves.write(item):
+            self.stale_saves += 1
             raise StaleVersion(f"transaction {change.tx.gid!r} no longer has version {change.expect}")
         return version
 

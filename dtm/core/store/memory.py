@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from dtm.core.clock import Clock
 from dtm.core.model import Branch, Status, Transaction
-from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter, Unfinished
+from dtm.core.store.base import KV, QUARANTINE, TAG_BITS, Backlog, Claim, Filter, Unfinished
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Insert, Item, Update, Verdict
 from dtm.core.store.grouped import GroupedStore, IdTaken, to_ms
@@ -98,6 +98,23 @@ class MemoryStore(GroupedStore):
             claims.append(Claim(mine, found_doubt=row.doubt, found_due=row.due_at))
         return claims
 
+    async def give_back(self, claim: Claim, due_at: int) -> bool:
+        """As the contract says."""
+        rows = self._held({claim.tx.id: claim.tx.owner})
+        for row in rows:
+            self.database.put(replace(row, owner="", due_at=due_at, doubt=claim.found_doubt))
+        return bool(rows)
+
+    async def release(self, gid: str | None = None) -> int:
+        """As the contract says."""
+        self._check_open()
+        now, database = self.now(), self.database
+        rows = [database.rows[i] for i, due_at in database.due.items() if due_at == QUARANTINE]
+        chosen = [row for row in rows if gid in (None, row.gid)]
+        for row in chosen:
+            database.put(replace(row, due_at=now))
+        return len(chosen)
+
     async def renew(self, held: Mapping[int, str], lease: float) -> set[int]:
         """As the contract says."""
         until = self.now() + to_ms(lease)
@@ -140,7 +157,8 @@ class MemoryStore(GroupedStore):
                 kinds[row.trans_type, row.status].append((row.id, row.created_at))
         due = [due_at for due_at in self.database.due.values() if due_at <= now]
         found = {kind: Unfinished(len(rows), min(rows)[1]) for kind, rows in kinds.items()}
-        return Backlog(found, len(due), min(due, default=None))
+        shut_away = sum(due_at == QUARANTINE for due_at in self.database.due.values())
+        return Backlog(found, len(due), min(due, default=None), shut_away)
 
     async def unfinished_types(self) -> set[str]:
         """As the contract says."""
@@ -245,6 +263,7 @@ def _standing(asked: Branch, now: Branch) -> Branch:
 def _matches(row: Transaction, wanted: Filter) -> bool:
     return (
         wanted.status in ("", row.status)
+        and not (wanted.unfinished and row.status.final)
         and wanted.trans_type in ("", row.trans_type)
         and (wanted.created_from is None or row.created_at >= wanted.created_from)
         and (wanted.created_to is None or row.created_at <= wanted.created_to)

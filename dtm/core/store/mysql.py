@@ -7,19 +7,18 @@ group commit on connections of their own, the renewal of leases through another.
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
 from dtm.core.clock import Clock
-from dtm.core.errors import CorruptRow, OutcomeUnknown, StartupError, StoreUnavailable
+from dtm.core.errors import OutcomeUnknown, StartupError, StoreUnavailable
 from dtm.core.model import Transaction
 from dtm.core.store import mysql_schema as schema
 from dtm.core.store import mysql_sql as sql
 from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter, Unfinished
-from dtm.core.store.codec import STATUS_OF, decode, unreadable
+from dtm.core.store.codec import STATUS_OF, decode, readable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import GroupCommit, Item, Verdict
 from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
@@ -36,8 +35,6 @@ LANES = 4
 READERS = 4
 CHUNK = 1000
 """Rows that one statement about held rows speaks of at most."""
-
-log = logging.getLogger(__name__)
 
 
 class MysqlStore(GroupedStore):
@@ -126,11 +123,18 @@ class MysqlStore(GroupedStore):
             raise OutcomeUnknown(f"claimed, but not read: {error}") from error
         claims = []
         for *row, doubt, due_at in rows:
-            try:
-                claims.append(Claim(decode(_named(row)), found_doubt=bool(doubt), found_due=due_at))
-            except CorruptRow as error:
-                log.error("claimed, and left alone: %s", error)
+            tx, fault = readable(_named(row))
+            claims.append(Claim(tx, found_doubt=bool(doubt), found_due=due_at, unreadable=fault))
         return claims
+
+    async def give_back(self, claim: Claim, due_at: int) -> bool:
+        """As the contract says."""
+        tx = claim.tx
+        return (await self._write(sql.give_back(tx.id, tx.owner, claim.found_doubt, due_at))).changed == 1
+
+    async def release(self, gid: str | None = None) -> int:
+        """As the contract says."""
+        return (await self._write(sql.release(gid, self._offset()))).changed
 
     async def renew(self, held: Mapping[int, str], lease: float) -> set[int]:
         """As the contract says. OutcomeUnknown also when somebody has locked one of them: the others are renewed."""
@@ -168,15 +172,15 @@ class MysqlStore(GroupedStore):
         self._check_open()
         below = id_from_cursor(cursor) if cursor else None
         rows = await self._read(sql.scan(wanted, below, limit + 1))
-        page = [_shown(row) for row in rows[:limit]]
+        page = [readable(_named(row))[0] for row in rows[:limit]]
         return page, encode_cursor(page[-1].id) if len(rows) > limit else ""
 
     async def backlog(self) -> Backlog:
         """As the contract says."""
         self._check_open()
         kinds = [(kind, STATUS_OF[code], *found) for kind, code, *found in await self._read(sql.KINDS)]
-        ((due, since),) = await self._read(sql.due_now(self._offset()))
-        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since)
+        ((due, since, shut_away),) = await self._read(sql.due_now(self._offset()))
+        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since, shut_away)
 
     async def unfinished_types(self) -> set[str]:
         """As the contract says. The server would read the whole index; so we leap from one protocol to the next."""
@@ -262,14 +266,6 @@ def _named(row: Sequence[Any]) -> Row:
     """A row with its gid as text."""
     row_id, gid, *others = row
     return row_id, gid.decode("utf-8", "replace"), *others
-
-
-def _shown(row: Row) -> Transaction:
-    named = _named(row)
-    try:
-        return decode(named)
-    except CorruptRow as error:
-        return unreadable(named, error)
 
 
 def _entry(row: Row) -> KV:

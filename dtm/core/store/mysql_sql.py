@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dtm.core.errors import InvalidRequest
 from dtm.core.model import Status
-from dtm.core.store.base import KV, TAG_BITS, Filter
+from dtm.core.store.base import KV, QUARANTINE, TAG_BITS, Filter
 from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
 from dtm.core.store.group_commit import Insert, Update
 
@@ -165,6 +165,21 @@ def claimed(owner: str, until: int | None) -> str:
         WHERE {due} AND owner = {text(owner)} ORDER BY found_due, id"""
 
 
+def give_back(row_id: int, owner: str, doubt: bool, due_at: int) -> str:
+    """Undo a claim."""
+    return f"""
+        UPDATE {_BY_ID} SET owner = '', due_at = {due_at:d}, doubt = {doubt:d}
+        WHERE id = {row_id:d} AND owner = {text(owner)}"""
+
+
+def release(gid: str | None, offset: int) -> str:
+    """Rows in quarantine become due: one, or all."""
+    if gid is None:
+        return f"UPDATE {_BY_DUE} SET due_at = {_NOW} + {offset} WHERE due_at = {QUARANTINE}"
+    found = f"gid = {blob(utf8(gid))} AND due_at = {QUARANTINE}"
+    return f"UPDATE dtm_transaction FORCE INDEX (dtm_transaction_gid) SET due_at = {_NOW} + {offset} WHERE {found}"
+
+
 def renew(held: Mapping[int, str], lease: int, offset: int, *, wait: bool) -> str:
     """Lengthen leases to `lease` ms from now. Without `wait`, rows that somebody holds a lock on are left out."""
     longer = f"due_at = GREATEST(COALESCE(due_at, 0), {_NOW} + {lease + offset})"
@@ -208,7 +223,9 @@ def scan(wanted: Filter, below: int | None, limit: int) -> str:
         conditions.append(f"id < {below:d}")
     if wanted.status:
         conditions.append(f"status = {code}")
-    if wanted.status and code < FIRST_FINAL:
+    if wanted.unfinished:
+        conditions.append(f"status < {FIRST_FINAL}")
+    if wanted.unfinished or (wanted.status and code < FIRST_FINAL):
         conditions.append("finished_at IS NULL")  # so that the index of unfinished rows can be used
     if wanted.trans_type:
         conditions.append(f"trans_type = {text(wanted.trans_type)}")
@@ -221,8 +238,9 @@ def scan(wanted: Filter, below: int | None, limit: int) -> str:
 
 
 def due_now(offset: int) -> str:
-    """How many rows are due, and since when."""
-    return f"SELECT count(*), MIN(due_at) FROM {_BY_DUE} WHERE due_at <= {_NOW} + {offset}"
+    """How many rows are due, and since when; how many are in quarantine."""
+    shut_away = f"SELECT count(*) FROM {_BY_DUE} WHERE due_at = {QUARANTINE}"
+    return f"SELECT count(*), MIN(due_at), ({shut_away}) FROM {_BY_DUE} WHERE due_at <= {_NOW} + {offset}"
 
 
 def next_types(after: str) -> str:

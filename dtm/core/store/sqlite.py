@@ -7,7 +7,6 @@ damaged file the store takes no more writes (`sqlite_writer`).
 from __future__ import annotations
 
 import asyncio
-import logging
 import os
 import random
 import sqlite3
@@ -17,15 +16,15 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from dtm.core.clock import Clock
-from dtm.core.errors import CorruptRow, OutcomeUnknown, StoreUnavailable
+from dtm.core.errors import OutcomeUnknown, StoreUnavailable
 from dtm.core.model import Transaction
 from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter
-from dtm.core.store.codec import decode, unreadable
+from dtm.core.store.codec import decode, readable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Item, Verdict
 from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
 from dtm.core.store.sqlite_file import connect_reader, connect_writer, still_in_place, take_lock
-from dtm.core.store.sqlite_reader import Reader, Row
+from dtm.core.store.sqlite_reader import Reader
 from dtm.core.store.sqlite_writer import Writer
 
 P = ParamSpec("P")
@@ -33,8 +32,6 @@ T = TypeVar("T")
 
 IDLE = 1.0
 """Seconds without a flush after which the log is copied back into the file."""
-
-log = logging.getLogger(__name__)
 
 
 class SqliteStore(GroupedStore):
@@ -105,11 +102,17 @@ class SqliteStore(GroupedStore):
         job = self._writing().claim
         claims = []
         for row, doubt, due_at in await self._write(job, owner, limit, now + to_ms(ahead), now + to_ms(lease), tag):
-            try:
-                claims.append(Claim(decode(row), found_doubt=doubt, found_due=due_at))
-            except CorruptRow as error:
-                log.error("claimed, and left alone: %s", error)
+            tx, fault = readable(row)
+            claims.append(Claim(tx, found_doubt=doubt, found_due=due_at, unreadable=fault))
         return claims
+
+    async def give_back(self, claim: Claim, due_at: int) -> bool:
+        """As the contract says."""
+        return await self._write(self._writing().give_back, claim, due_at)
+
+    async def release(self, gid: str | None = None) -> int:
+        """As the contract says."""
+        return await self._write(self._writing().release, self.now(), gid)
 
     async def renew(self, held: Mapping[int, str], lease: float) -> set[int]:
         """As the contract says."""
@@ -130,7 +133,7 @@ class SqliteStore(GroupedStore):
         self._check_open()
         below = id_from_cursor(cursor) if cursor else None
         rows = await self._read(self._reader.scan, wanted, below, limit + 1)
-        page = [_shown(row) for row in rows[:limit]]
+        page = [readable(row)[0] for row in rows[:limit]]
         return page, encode_cursor(page[-1].id) if len(rows) > limit else ""
 
     async def backlog(self) -> Backlog:
@@ -237,10 +240,3 @@ def _heard(future: asyncio.Future[T]) -> None:
     """Look at the error of a job whose caller has left, lest asyncio complains that nobody did."""
     if not future.cancelled():
         future.exception()
-
-
-def _shown(row: Row) -> Transaction:
-    try:
-        return decode(row)
-    except CorruptRow as error:
-        return unreadable(row, error)

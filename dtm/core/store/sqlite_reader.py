@@ -36,8 +36,8 @@ class Reader:
     def backlog(self, now: int) -> Backlog:
         """What is unfinished."""
         kinds = [(kind, STATUS_OF[code], *found) for kind, code, *found in self._db.execute(sql.KINDS)]
-        due, since = self._db.execute(sql.DUE_NOW, (now,)).fetchone()
-        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since)
+        due, since, shut_away = self._db.execute(sql.DUE_NOW, (now,)).fetchone()
+        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since, shut_away)
 
     def unfinished_types(self) -> set[str]:
         """The protocols of unfinished rows."""

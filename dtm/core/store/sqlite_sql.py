@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 
 from dtm.core.model import Status
-from dtm.core.store.base import TAG_BITS, Filter
+from dtm.core.store.base import QUARANTINE, TAG_BITS, Filter
 from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
 
 # ruff: noqa: S608 - nothing is formatted in here but constants of this package; values are always parameters
@@ -56,11 +56,15 @@ KINDS = f"""
         SELECT trans_type, status, count(*) AS number, min(id) AS id
         FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
         WHERE status < {FIRST_FINAL} GROUP BY status, trans_type) AS found JOIN dtm_transaction AS t USING (id)"""
-DUE_NOW = "SELECT count(*), min(due_at) FROM dtm_transaction WHERE due_at <= ?"
+DUE_NOW = f"""
+    SELECT count(*), min(due_at), (SELECT count(*) FROM dtm_transaction WHERE due_at = {QUARANTINE})
+    FROM dtm_transaction WHERE due_at <= ?"""
 TYPES = f"""
     SELECT DISTINCT trans_type FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
     WHERE status < {FIRST_FINAL}"""
 
+GIVE_BACK = "UPDATE dtm_transaction SET owner = '', due_at = ?, doubt = ? WHERE id = ? AND owner = ?"
+RELEASE = f"UPDATE dtm_transaction SET due_at = ?1 WHERE due_at = {QUARANTINE} AND (?2 IS NULL OR gid = ?2)"
 _KV_COLUMNS = "cat, key, value, version, created_at, updated_at"
 KV_GET = f"SELECT {_KV_COLUMNS} FROM dtm_kv WHERE cat = ? AND key = ?"
 KV_SCAN = f"""
@@ -96,5 +100,6 @@ def scan(wanted: Filter, below: int | None, limit: int) -> tuple[str, list[Any]]
         "created_at <= ?": wanted.created_to,
     }
     used = {sql: value for sql, value in conditions.items() if value is not None}
-    where = " AND ".join(used) or "true"
+    unfinished = [f"status < {FIRST_FINAL}"] if wanted.unfinished else []
+    where = " AND ".join([*used, *unfinished]) or "true"
     return f"SELECT {_ROW} FROM dtm_transaction WHERE {where} ORDER BY id DESC LIMIT ?", [*used.values(), limit]

@@ -8,6 +8,7 @@ from typing import Any, ParamSpec, TypeVar
 
 from dtm.core.errors import DtmError, InvalidRequest, OutcomeUnknown, StoreUnavailable
 from dtm.core.store import sqlite_sql as sql
+from dtm.core.store.base import Claim
 from dtm.core.store.codec import STATUS_CODE
 from dtm.core.store.group_commit import Insert, Item, Update, Verdict
 from dtm.core.store.grouped import IdTaken
@@ -84,6 +85,15 @@ class Writer:
         if ids:
             self._db.execute(sql.RENEW, (until, sql.ids_json(ids)))
         return ids
+
+    def give_back(self, claim: Claim, due_at: int) -> bool:
+        """Undo a claim."""
+        tx = claim.tx
+        return self._db.execute(sql.GIVE_BACK, (due_at, claim.found_doubt, tx.id, tx.owner)).rowcount == 1
+
+    def release(self, now: int, gid: str | None) -> int:
+        """Make rows in quarantine due."""
+        return self._db.execute(sql.RELEASE, (now, gid)).rowcount
 
     def make_due(self, now: int, later_than: int, limit: int) -> int:
         """Make free rows due."""

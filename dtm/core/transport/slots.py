@@ -10,9 +10,18 @@ class Slots:
     """A bound per host, first come first served. A host without calls costs no memory."""
 
     def __init__(self, per_host: int) -> None:
+        self.waited = 0
+        """Calls that had to queue so far."""
+        self.missed = 0
+        """Of these, those that got no slot in time."""
         self._per_host = per_host
         self._used: dict[str, int] = {}
         self._queues: dict[str, deque[asyncio.Future[None]]] = {}
+
+    @property
+    def waiting(self) -> int:
+        """Calls in the queues now."""
+        return sum(map(len, self._queues.values()))
 
     async def acquire(self, host: str, patience: float) -> bool:
         """Take a slot; False when none came free within `patience` seconds."""
@@ -20,13 +29,16 @@ class Slots:
         if used < self._per_host:
             self._used[host] = used + 1
             return True
+        self.waited += 1
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._queues.setdefault(host, deque()).append(turn)
         try:
             async with asyncio.timeout(patience):
                 await turn
         except TimeoutError:
-            return self._gave_up(host, turn)
+            got = self._gave_up(host, turn)
+            self.missed += not got
+            return got
         except asyncio.CancelledError:
             if self._gave_up(host, turn):
                 self.release(host)

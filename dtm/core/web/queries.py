@@ -17,7 +17,13 @@ class All(BaseHandler):
     """A page of transactions, newest first."""
 
     async def get(self) -> None:
-        """GET all?limit=&position=&gid=&status=&transType=&createTimeStart=&createTimeEnd= (UTC milliseconds)."""
+        """GET all?limit=&position=&gid=&status=&transType=&createTimeStart=&createTimeEnd= (UTC milliseconds).
+
+        Or all?attention=1&position=, and nothing else counts.
+        """
+        if self.text("attention") == "1":
+            self.reply(await self.service.queries.attention(self.text("position")))
+            return
         page = await self.service.queries.all(
             limit=self.limit(),
             position=self.text("position"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import tornado.web
@@ -15,7 +16,9 @@ from dtm.core.config import Settings
 from dtm.core.web import health, queries, schedule, topics, transactions
 from dtm.core.web.base import BaseHandler
 from dtm.core.web.door import Door
+from dtm.core.web.metrics import Metrics, Scrape, no_figures
 from dtm.core.web.server import MAX_BODY, MAX_DROPPED
+from dtm.core.web.traffic import Traffic
 
 if TYPE_CHECKING:
     from dtm.core.service import Service
@@ -43,23 +46,37 @@ ROUTES: tuple[Route, ...] = (
     ("/api/dtmsvr/resetNextCronTime", schedule.ResetNextCronTime),
     ("/api/dtmsvr/version", health.Version),
     ("/api/ping", health.Ping),
+    ("/api/metrics", Metrics),
     ("/healthz", health.Healthz),
     ("/readyz", health.Readyz),
 )
 
 
 def make_application(
-    service: Service, settings: Settings, routes: Iterable[Route] = ROUTES, *, door: Door | None = None
+    service: Service,
+    settings: Settings,
+    routes: Iterable[Route] = ROUTES,
+    *,
+    door: Door | None = None,
+    traffic: Traffic | None = None,
+    scrape: Scrape = no_figures,
 ) -> tornado.web.Application:
-    """Return the HTTP API over one service; whatever goes wrong in it or beside it is answered in JSON."""
+    """Return the HTTP API over one service; whatever goes wrong in it or beside it is answered in JSON.
+
+    scrape: makes the page of metrics.
+    """
     context = {"service": service, "settings": settings, "door": Door() if door is None else door}
+    routes = tuple(routes)
+    traffic = Traffic() if traffic is None else traffic
+    traffic.know(routes)
     rules = [Rule(AnnouncedTooLarge(), TooLarge, context)]
     rules += [Rule(PathMatches(path), handler, context) for path, handler in routes]
     return tornado.web.Application(
         rules,
         default_handler_class=UnknownPath,
         default_handler_args=context,
-        log_function=_log,
+        log_function=partial(_log, traffic),
+        scrape=scrape,
         cross_origin_protection=True,  # a web page must not post to a coordinator on its reader's loopback
     )
 
@@ -120,10 +137,11 @@ class TooLarge(BaseHandler):
         return connection
 
 
-def _log(handler: tornado.web.RequestHandler) -> None:
-    """One line per request at DEBUG, and for those that went wrong here."""
+def _log(traffic: Traffic, handler: tornado.web.RequestHandler) -> None:
+    """Count the request; one line for it at DEBUG, and for those that went wrong here."""
+    took = handler.request.request_time()
+    traffic.count(type(handler), handler.get_status(), took)
     level = logging.WARNING if handler.get_status() >= 500 else logging.DEBUG
     if logger.isEnabledFor(level):
         request = handler.request
-        took = 1000 * request.request_time()
-        logger.log(level, "%d %s %s %.1f ms", handler.get_status(), request.method, request.path, took)
+        logger.log(level, "%d %s %s %.1f ms", handler.get_status(), request.method, request.path, 1000 * took)
