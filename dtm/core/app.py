@@ -110,14 +110,7 @@ class App:
         self.scheduler = Scheduler(self.node, self.passes)
         days = settings.retention_finished_days
         self.retention = None if days is None else Retention(self.node, days)
-        reader = Reader(self.registry.enabled, self.schemas)
-        self.service = Service(
-            self.node,
-            self.passes,
-            reader,
-            timeout_to_fail=settings.timeout_to_fail,
-            attempts=settings.alert_retry_limit,
-        )
+        self.service = self._service()
         self.door = Door()
         self.traffic = Traffic()
         self.lag = LoopLag()
@@ -153,6 +146,15 @@ class App:
             branch_type=settings.compat.branch_type,
             reply_words=settings.compat.reply_words,
             observe=observing((self.events, *self.registry.observers, *self.alerts)),
+        )
+
+    def _service(self) -> Service:
+        return Service(
+            self.node,
+            self.passes,
+            Reader(self.registry.enabled, self.schemas),
+            timeout_to_fail=self.settings.timeout_to_fail,
+            attempts=self.settings.alert_retry_limit,
         )
 
     def _alerts(self) -> list[Alerts]:

@@ -172,7 +172,7 @@ def test_its_transactions_outlive_its_absence(tmp_path: Path, participants: Part
         assert disabled.client.get("resetCronTime", timeout=0)[1]["succeed_count"] == 2
         assert disabled.client.post("submit", saga(participants, "saga", wait_result=True))[0] == 200
         for gid in ("g", "stopped"):
-            until(lambda gid=gid: f"no such protocol here: gid={gid} " in disabled.log.read_text())
+            until(lambda gid=gid: f"cannot be run: gid={gid}: no protocol 'broadcast' here" in disabled.log.read_text())
             assert disabled.client.status(gid) == "submitted"
         assert disabled.client.post("abort", {"gid": "g"})[0] == 400
         assert disabled.client.post("submit", broadcast(participants, "g"))[0] == 400
