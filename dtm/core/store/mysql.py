@@ -15,6 +15,7 @@ from typing import Any
 from dtm.core.clock import Clock
 from dtm.core.errors import OutcomeUnknown, StartupError, StoreUnavailable
 from dtm.core.model import Transaction
+from dtm.core.store import mysql_kv_sql as kv
 from dtm.core.store import mysql_schema as schema
 from dtm.core.store import mysql_sql as sql
 from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter, Unfinished
@@ -199,15 +200,15 @@ class MysqlStore(GroupedStore):
     async def kv_get(self, cat: str, key: str) -> KV | None:
         """As the contract says."""
         self._check_open()
-        rows = await self._read(sql.kv_get(cat, key))
+        rows = await self._read(kv.get(cat, key))
         return _entry(rows[0]) if rows else None
 
     async def kv_put(self, cat: str, key: str, value: str, expect: int) -> bool:
         """As the contract says."""
-        written = await self._repeat(sql.kv_put(cat, key, value, expect, self._offset()))
+        written = await self._repeat(kv.put(cat, key, value, expect, self._offset()))
         if written.answer.changed or not written.lost:
             return written.answer.changed == 1
-        rows = await self._others.look(sql.kv_get(cat, key), self._deadline())
+        rows = await self._others.look(kv.get(cat, key), self._deadline())
         entry = _entry(rows[0]) if rows else None
         if entry is None or entry.version != expect + 1:
             raise OutcomeUnknown("the answer was lost, and somebody has changed the entry since")
@@ -218,14 +219,14 @@ class MysqlStore(GroupedStore):
         entry = await self.kv_get(cat, key)
         if entry is None:
             return False
-        written = await self._repeat(sql.kv_delete(entry))
+        written = await self._repeat(kv.delete(entry))
         return written.lost or written.answer.changed == 1
 
     async def kv_scan(self, cat: str, cursor: str, limit: int) -> tuple[list[KV], str]:
         """As the contract says."""
         self._check_open()
         after = key_from_cursor(cursor) if cursor else None
-        entries = [_entry(row) for row in await self._read(sql.kv_scan(cat, after, limit + 1))]
+        entries = [_entry(row) for row in await self._read(kv.scan(cat, after, limit + 1))]
         page = entries[:limit]
         return page, encode_cursor(page[-1].cat, page[-1].key) if len(entries) > limit else ""
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dtm.core.errors import InvalidRequest
 from dtm.core.model import Status
-from dtm.core.store.base import KV, QUARANTINE, TAG_BITS, Filter
+from dtm.core.store.base import QUARANTINE, TAG_BITS, Filter
 from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
 from dtm.core.store.group_commit import Insert, Update
 
@@ -25,7 +25,8 @@ SESSION = (
 """What every connection says first. autocommit again: a server's init_connect may have switched it off unseen."""
 
 _NOW_US = "TIMESTAMPDIFF(MICROSECOND, '1970-01-01', UTC_TIMESTAMP(6))"
-_NOW = f"{_NOW_US} DIV 1000"
+NOW = f"{_NOW_US} DIV 1000"
+"""The database's time in milliseconds."""
 
 # Indexes are forced wherever rows get locked: left to itself, the planner scans a table that it believes small, and so
 # locks, or waits for, rows that the statement does not speak of.
@@ -36,7 +37,6 @@ _ITS_ROW = "STRAIGHT_JOIN dtm_transaction AS t FORCE INDEX (PRIMARY) ON t.id = f
 
 # `doubt`: bit 0 is the mark, bit 1 what the last claim found.
 _COLUMNS = ", ".join("doubt & 1" if column == "doubt" else column for column in COLUMNS)
-_KV_COLUMNS = "cat, `key`, value, version, created_at, updated_at"
 
 LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
 """The database's time in microseconds, and the longest statement in bytes."""
@@ -104,7 +104,7 @@ def updates(items: Sequence[Update], offset: int) -> str:
     changes = [_change(column, values, len(items)) for column, values in columns.items() if values]
     versions = _pairs((item.tx.id, number(item.change.expect)) for item in items)
     return f"""
-        UPDATE {_BY_ID} SET updated_at = {_NOW} + {offset}, {", ".join(changes)}
+        UPDATE {_BY_ID} SET updated_at = {NOW} + {offset}, {", ".join(changes)}
         WHERE id IN {_list(item.tx.id for item in items)} AND (id, version) IN {versions}"""
 
 
@@ -143,9 +143,9 @@ def claim(owner: str, limit: int, *, horizon: int, lease: int, offset: int, tag:
     """
     return f"""
         UPDATE (
-            SELECT id, due_at, doubt & 1 AS doubt FROM {_BY_DUE} WHERE due_at <= {_NOW} + {horizon + offset}
+            SELECT id, due_at, doubt & 1 AS doubt FROM {_BY_DUE} WHERE due_at <= {NOW} + {horizon + offset}
             ORDER BY due_at LIMIT {max(limit, 0)} FOR UPDATE SKIP LOCKED) AS found {_ITS_ROW}
-        SET t.owner = {text(owner)}, t.due_at = LAST_INSERT_ID({_NOW} + {lease + offset}), t.found_due = found.due_at,
+        SET t.owner = {text(owner)}, t.due_at = LAST_INSERT_ID({NOW} + {lease + offset}), t.found_due = found.due_at,
             t.version = ((t.version >> {TAG_BITS}) + 1 << {TAG_BITS}) | {tag},
             t.doubt = found.doubt * 2 + IF(t.status >= {STATUS_CODE[Status.ABORTING]}, found.doubt, 1)"""
 
@@ -175,14 +175,14 @@ def give_back(row_id: int, owner: str, doubt: bool, due_at: int) -> str:
 def release(gid: str | None, offset: int) -> str:
     """Rows in quarantine become due: one, or all."""
     if gid is None:
-        return f"UPDATE {_BY_DUE} SET due_at = {_NOW} + {offset} WHERE due_at = {QUARANTINE}"
+        return f"UPDATE {_BY_DUE} SET due_at = {NOW} + {offset} WHERE due_at = {QUARANTINE}"
     found = f"gid = {blob(utf8(gid))} AND due_at = {QUARANTINE}"
-    return f"UPDATE dtm_transaction FORCE INDEX (dtm_transaction_gid) SET due_at = {_NOW} + {offset} WHERE {found}"
+    return f"UPDATE dtm_transaction FORCE INDEX (dtm_transaction_gid) SET due_at = {NOW} + {offset} WHERE {found}"
 
 
 def renew(held: Mapping[int, str], lease: int, offset: int, *, wait: bool) -> str:
     """Lengthen leases to `lease` ms from now. Without `wait`, rows that somebody holds a lock on are left out."""
-    longer = f"due_at = GREATEST(COALESCE(due_at, 0), {_NOW} + {lease + offset})"
+    longer = f"due_at = GREATEST(COALESCE(due_at, 0), {NOW} + {lease + offset})"
     if wait:
         return f"UPDATE {_BY_ID} SET {longer} WHERE {_held(held)}"
     # The limit keeps the inner query apart: merged into the outer one it would wait.
@@ -202,9 +202,9 @@ def make_due(later_than: int, limit: int, offset: int) -> str:
     return f"""
         UPDATE (
             SELECT id FROM {_BY_DUE}
-            WHERE due_at > {_NOW} + {later_than + offset} AND owner = '' AND status < {FIRST_FINAL}
+            WHERE due_at > {NOW} + {later_than + offset} AND owner = '' AND status < {FIRST_FINAL}
             ORDER BY due_at LIMIT {max(limit, 0)} FOR UPDATE SKIP LOCKED) AS found {_ITS_ROW}
-        SET t.due_at = {_NOW} + {offset}"""
+        SET t.due_at = {NOW} + {offset}"""
 
 
 def purge(before: int, limit: int) -> str:
@@ -240,7 +240,7 @@ def scan(wanted: Filter, below: int | None, limit: int) -> str:
 def due_now(offset: int) -> str:
     """How many rows are due, and since when; how many are in quarantine."""
     shut_away = f"SELECT count(*) FROM {_BY_DUE} WHERE due_at = {QUARANTINE}"
-    return f"SELECT count(*), MIN(due_at), ({shut_away}) FROM {_BY_DUE} WHERE due_at <= {_NOW} + {offset}"
+    return f"SELECT count(*), MIN(due_at), ({shut_away}) FROM {_BY_DUE} WHERE due_at <= {NOW} + {offset}"
 
 
 def next_types(after: str) -> str:
@@ -250,42 +250,6 @@ def next_types(after: str) -> str:
         WHERE finished_at IS NULL AND status = {code} AND trans_type > {text(after)} ORDER BY trans_type LIMIT 1)"""
         for code in range(1, FIRST_FINAL)
     )
-
-
-def kv_get(cat: str, key: str) -> str:
-    """One entry."""
-    return f"SELECT {_KV_COLUMNS} FROM dtm_kv WHERE {_entry(cat, key)}"
-
-
-def kv_scan(cat: str, after: tuple[str, str] | None, limit: int) -> str:
-    """Entries in order."""
-    conditions = ["true"]
-    if cat:
-        conditions.append(f"cat = {blob(utf8(cat))}")
-    if after is not None:
-        conditions.append(f"(cat, `key`) > ({blob(utf8(after[0]))}, {blob(utf8(after[1]))})")
-    where = " AND ".join(conditions)
-    return f"SELECT {_KV_COLUMNS} FROM dtm_kv WHERE {where} ORDER BY cat, `key` LIMIT {max(limit, 0)}"
-
-
-def kv_put(cat: str, key: str, value: str, expect: int, offset: int) -> str:
-    """Write an entry by compare-and-set."""
-    now = f"{_NOW} + {offset}"
-    if expect == 0:
-        row = f"({blob(utf8(cat))}, {blob(utf8(key))}, {text(value)}, 1, {now}, {now})"
-        return f"INSERT INTO dtm_kv ({_KV_COLUMNS}) VALUES {row} ON DUPLICATE KEY UPDATE cat = cat"
-    return f"""
-        UPDATE dtm_kv SET value = {text(value)}, version = version + 1, updated_at = {now}
-        WHERE {_entry(cat, key)} AND version = {expect:d}"""
-
-
-def kv_delete(found: KV) -> str:
-    """Delete an entry, but not one that somebody has made in its place since."""
-    return f"DELETE FROM dtm_kv WHERE {_entry(found.cat, found.key)} AND created_at = {found.created_at:d}"
-
-
-def _entry(cat: str, key: str) -> str:
-    return f"cat = {blob(utf8(cat))} AND `key` = {blob(utf8(key))}"
 
 
 def _held(held: Mapping[int, str]) -> str:
