@@ -1,14 +1,16 @@
 #!/bin/sh
-# What the tests need besides Python: MariaDB, and clocks that can be set wrong. Installed where that can be done, else
-# said in one line.
+# What the tests need besides Python: MariaDB, clocks that can be set wrong, and what docs/deployment.md speaks of.
+# Installed where that can be done, else said in one line.
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 missing=""
 command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || missing="mariadb-server"
 command -v faketime >/dev/null || missing="$missing faketime"
+command -v haproxy >/dev/null || missing="$missing haproxy"
+command -v systemd-analyze >/dev/null || missing="$missing systemd"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   # shellcheck disable=SC2086 # one word each
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null && exit 0
 fi
-echo "the tests need MariaDB 10.6 or newer, and faketime: apt-get install $missing" >&2
+echo "the tests need MariaDB 10.6 or newer, faketime, haproxy and systemd-analyze: apt-get install $missing" >&2
 exit 1
