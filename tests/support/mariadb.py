@@ -22,7 +22,12 @@ QUOTED_PASSWORD = "ge%2Fheim%40%3A%25%E2%82%AC"
 
 
 class MariaDB:
-    """One server. Its clock's zone and its character set are unusual on purpose: nothing may depend on them."""
+    """One server. Its clock's zone and its character set are unusual on purpose: nothing may depend on them.
+
+    `account`: whom it runs as when the tests are root's.
+    """
+
+    account = "root"
 
     def __init__(self, folder: Path, *options: str) -> None:
         self.folder = folder
@@ -39,7 +44,7 @@ class MariaDB:
         with (self.folder / "server.log").open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    binary("mariadbd"), "--no-defaults", *_as_user(), f"--datadir={data}", f"--port={self.port}",
+                    binary("mariadbd"), "--no-defaults", *self._as_user(), f"--datadir={data}", f"--port={self.port}",
                     "--bind-address=127.0.0.1", f"--socket={self.folder}/socket", f"--pid-file={self.folder}/pid",
                     "--skip-name-resolve", "--innodb-flush-log-at-trx-commit=1", "--innodb-buffer-pool-size=64M",
                     "--default-time-zone=+05:30", "--character-set-server=latin1",
@@ -91,10 +96,13 @@ class MariaDB:
         """The server's certificate, which is its own authority."""
         return self.folder / "server.pem"
 
+    def _as_user(self) -> list[str]:
+        return [f"--user={self.account}"] if os.geteuid() == 0 else []
+
     def _install(self, data: Path) -> None:
         make_certificate(self.certificate)
         command = [
-            binary("mariadb-install-db"), "--no-defaults", *_as_user(), f"--datadir={data}", "--skip-test-db",
+            binary("mariadb-install-db"), "--no-defaults", *self._as_user(), f"--datadir={data}", "--skip-test-db",
             "--auth-root-authentication-method=normal",
         ]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -144,7 +152,3 @@ def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
-
-
-def _as_user() -> list[str]:
-    return ["--user=root"] if os.geteuid() == 0 else []

@@ -15,6 +15,7 @@ from typing import Any
 from dtm.core.clock import Clock
 from dtm.core.errors import OutcomeUnknown, StartupError, StoreUnavailable
 from dtm.core.model import Transaction
+from dtm.core.store import mysql_galera
 from dtm.core.store import mysql_kv_sql as kv
 from dtm.core.store import mysql_schema as schema
 from dtm.core.store import mysql_sql as sql
@@ -56,6 +57,7 @@ class MysqlStore(GroupedStore):
         self._reads = Pool(self.address, READERS)
         self._leases = Pool(self.address, 1)
         self._writes = Pool(self.address, 2 * LANES)
+        self._pools = (self._reads, self._leases, self._writes)
         self._writer = Writer(self._writes, db_timeout, self.rng, self._offset)
         self._others = Writer(self._reads, db_timeout, self.rng, self._offset)
         # The writes of one gid keep their order over both: a save wants a version that an insert or a read has told.
@@ -69,6 +71,9 @@ class MysqlStore(GroupedStore):
     async def open(self) -> None:
         """As the contract says; on an empty server, database and tables are made."""
         try:
+            session = await mysql_galera.session(self.address, self.db_timeout)
+            for pool in self._pools:
+                pool.session = session
             await schema.prepare(self.address, self.db_timeout)
             self._writer.max_packet = self._others.max_packet = await self._look()
             await self._reads.run(sql.TRY, self.db_timeout)
@@ -259,7 +264,7 @@ class MysqlStore(GroupedStore):
         return asyncio.get_running_loop().time() + self.db_timeout
 
     async def _hang_up(self) -> None:
-        for pool in (self._reads, self._leases, self._writes):
+        for pool in self._pools:
             await pool.close()
 
 

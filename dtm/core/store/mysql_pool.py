@@ -90,8 +90,10 @@ def _refuse_clear_text(plugin: str, encrypted: bool) -> None:
         raise aiomysql.OperationalError(TLS_ERROR, "the server wants the password in clear text: use TLS")
 
 
-async def connect(address: Address, within: float, *, into_database: bool = True) -> Connection:
-    """A connection, ready for statements, in `within` seconds at most. StatementError: NOT_NOW."""
+async def connect(
+    address: Address, within: float, *, into_database: bool = True, session: Sequence[str] = SESSION
+) -> Connection:
+    """A connection that has said `session`, in `within` seconds at most. StatementError: NOT_NOW."""
     connection = Connection(
         host=address.host,
         port=address.port,
@@ -107,7 +109,7 @@ async def connect(address: Address, within: float, *, into_database: bool = True
     try:
         async with asyncio.timeout(within):
             await connection.ping()  # which connects; the driver's own connect() leaves a half-made one behind
-            for statement in SESSION:
+            for statement in session:
                 await connection.run(statement, within)
     except StatementError as error:
         connection.close()
@@ -124,13 +126,14 @@ async def connect(address: Address, within: float, *, into_database: bool = True
 
 
 class Pool:
-    """Up to `size` connections, made when they are needed.
+    """Up to `size` connections, made when they are needed; `session`: what each says first.
 
     One that is in use stands in a set: asyncio alone would let the garbage collector have it. After a trouble that is
     not a row's own the spare ones are given up too: they lead to the same server, or to the same broken path.
     """
 
     def __init__(self, address: Address, size: int) -> None:
+        self.session: Sequence[str] = SESSION
         self._address = address
         self._room = asyncio.Semaphore(size)
         self._spare: list[Connection] = []
@@ -164,7 +167,7 @@ class Pool:
             async with asyncio.timeout(within):
                 await self._room.acquire()
                 try:
-                    connection = self._pick() or await connect(self._address, within)
+                    connection = self._pick() or await connect(self._address, within, session=self.session)
                 except BaseException:
                     self._room.release()
                     raise

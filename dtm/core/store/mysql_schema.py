@@ -102,9 +102,12 @@ async def _present(db: Connection, timeout: float) -> int:
 
 
 async def _apply(db: Connection, revision: int, script: str) -> None:
-    """Run a script, and then note that it has run: after a crash halfway it is run again."""
+    """Run a script, and then note that it has run: after a crash halfway it is run again.
+
+    So it is when two nodes start on two servers of a Galera cluster, where locks are each server's own.
+    """
     noted = "CREATE TABLE IF NOT EXISTS dtm_schema (revision INT NOT NULL PRIMARY KEY) ENGINE = InnoDB"
-    done = f"INSERT INTO dtm_schema (revision) VALUES ({revision:d})"  # noqa: S608 - a number of ours
+    done = f"INSERT IGNORE INTO dtm_schema (revision) VALUES ({revision:d})"  # noqa: S608 - a number of ours
     statements = [part for part in script.split(";\n") if part.strip()]
     for statement in (noted, *statements, done):
         await db.run(statement, UPGRADE_TIMEOUT)
