@@ -1,17 +1,18 @@
 #!/bin/sh
-# What the tests need besides Python: MariaDB with Galera, clocks that can be set wrong, and what docs/deployment.md speaks of.
-# Installed where that can be done, else said in one line.
+# What the tests need besides Python: MariaDB with Galera, clocks that can be set wrong, Prometheus, and what
+# docs/deployment.md speaks of. Installed where that can be done, else said in one line.
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 missing=""
 command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || missing="mariadb-server"
 [ -e /usr/lib/galera/libgalera_smm.so ] && command -v rsync >/dev/null || missing="$missing galera-4 rsync"
 command -v faketime >/dev/null || missing="$missing faketime"
+command -v prometheus >/dev/null && command -v promtool >/dev/null || missing="$missing prometheus"
 command -v haproxy >/dev/null || missing="$missing haproxy"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   # shellcheck disable=SC2086 # one word each
-  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq $missing >/dev/null && exit 0
+  apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
 fi
-echo "the tests need MariaDB 10.6 or newer, Galera, faketime, haproxy and systemd-analyze: apt-get install $missing" >&2
+echo "the tests need MariaDB 10.6 or newer, Galera, faketime, Prometheus, haproxy and systemd-analyze: apt-get install $missing" >&2
 exit 1
