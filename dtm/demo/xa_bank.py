@@ -116,20 +116,27 @@ async def in_databases(address: Address, balance: int, *, b_accepts: bool) -> As
     """
     suffix = secrets.token_hex(4)
     a, b = (replace(address, database=f"dtm_demo_{name}_{suffix}") for name in "ab")
+    async with _refusing(address), _made(address, a.database, b.database):
+        books_a, books_b = XaBooks(a), XaBooks(b, accepting=b_accepts)
+        await books_a.open(balance)
+        await books_b.open(balance)
+        yield XaBank("A", books_a), XaBank("B", books_b)
+
+
+@asynccontextmanager
+async def _made(address: Address, *databases: str) -> AsyncIterator[None]:
+    """These databases are there, for a while, and XA RECOVER may be asked."""
     made: list[str] = []
     try:
-        async with _refusing(address), _administrator(address) as db:
+        async with _administrator(address) as db:
             await prepared(db)
-            for database in (a.database, b.database):
+            for database in databases:
                 await run(db, f"CREATE DATABASE `{database}`")
                 made.append(database)
-            books_a, books_b = XaBooks(a), XaBooks(b, accepting=b_accepts)
-            await books_a.open(balance)
-            await books_b.open(balance)
-        yield XaBank("A", books_a), XaBank("B", books_b)
+        yield
     finally:
         if made:
-            async with _refusing(address), _administrator(address) as db:
+            async with _administrator(address) as db:
                 for database in made:
                     await run(db, f"DROP DATABASE `{database}`")
 
@@ -148,6 +155,6 @@ async def _refusing(address: Address) -> AsyncIterator[None]:
     """What goes wrong inside is one line that names the server."""
     try:
         yield
-    except (aiomysql.MySQLError, StatementError, OSError) as error:
+    except (aiomysql.MySQLError, StatementError, TimeoutError) as error:
         text = error.args[1] if isinstance(error, aiomysql.MySQLError) and len(error.args) > 1 else error
         raise StartupError(f"--db {address.host}:{address.port}: {text}") from error

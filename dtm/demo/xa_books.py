@@ -135,7 +135,7 @@ class XaBooks:
         """
         async with asyncio.timeout(PATIENCE), self._connection() as db:
             while any(row[0] == thread for row in await run(db, "SHOW PROCESSLIST")):
-                pass
+                pass  # to ask takes long enough
 
     @asynccontextmanager
     async def _connection(self) -> AsyncIterator[Connection]:
