@@ -1,34 +1,14 @@
-"""The command line: dtm serve | demo | show | check | protocols."""
+"""The command line: dtm serve | demo | show | check | db | protocols."""
 
 from __future__ import annotations
 
-import os
+import asyncio
 import sys
-from collections.abc import Callable
-from functools import wraps
-from typing import Any
 
 import click
 
-from dtm.core.errors import StartupError
-
-
-def refusing(command: Callable[..., None]) -> Callable[..., None]:
-    """A refusal to start is one clear line on stderr and exit status 2, not a traceback."""
-
-    @wraps(command)
-    def wrapper(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except StartupError as error:
-            for line in str(error).splitlines():
-                click.echo(f"dtm: {line}", err=True)
-            sys.exit(2)
-
-    return wrapper
-
-
-config_option = click.option("-c", "--config", "path", metavar="FILE", help="Configuration file (YAML).")
+from dtm.database import db
+from dtm.options import config_option, refusing, settings, store_option
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,11 +19,7 @@ def main() -> None:
 
 @main.command()
 @config_option
-@click.option(
-    "--store",
-    metavar="URL",
-    help="sqlite:///dtm.db, sqlite:////absolute.db, mysql://user:password@host/db or memory://",
-)
+@store_option
 @click.option("--host", metavar="HOST", help="Address to listen on (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (36789); 0 picks a free one.")
 @click.option("--allow-orphans", is_flag=True, help="Start although unfinished transactions need a missing protocol.")
@@ -52,19 +28,31 @@ def serve(path: str | None, store: str | None, host: str | None, port: int | Non
     """Run a coordinator."""
     from dtm import process
 
-    process.serve(_settings(path, store=store, host=host, port=port), allow_orphans=allow_orphans)
+    process.serve(settings(path, store=store, host=host, port=port), allow_orphans=allow_orphans)
 
 
 @main.command()
 @config_option
+@click.option("--store", is_flag=True, help="Look at the store too: backlog, schema, dangerous settings of its server.")
 @refusing
-def check(path: str | None) -> None:
-    """Check a configuration: every fault in it that `serve` would refuse, without starting anything."""
+def check(path: str | None, store: bool) -> None:
+    """Check a configuration: every fault in it that `serve` would refuse, without starting anything.
+
+    Exit status 2: `serve` would refuse. 1: with --store, something there is dangerous.
+    """
     from dtm.core.app import App
 
-    app = App(_settings(path))
+    app = App(settings(path))
+    code = 0
+    if store:
+        from dtm import upkeep
+
+        code = asyncio.run(upkeep.check(app.settings, app.registry.enabled))
     names = ", ".join(sorted(app.registry.enabled))
-    click.echo(f"ok: store {app.settings.store.split('://', 1)[0]}, protocols {names or 'none'}")
+    click.echo(
+        f"{'not safe' if code else 'ok'}: store {app.settings.store.split('://', 1)[0]}, protocols {names or 'none'}"
+    )
+    sys.exit(code)
 
 
 @main.command()
@@ -76,7 +64,7 @@ def protocols(path: str | None) -> None:
     from dtm.core.schemas import Schemas
     from dtm.listing import print_protocols
 
-    print_protocols(load_registry(_settings(path), Schemas()))
+    print_protocols(load_registry(settings(path), Schemas()))
 
 
 @main.command()
@@ -118,11 +106,7 @@ def demo(scenario: str, db: str | None) -> None:
     sys.exit(run(scenario, db))
 
 
-def _settings(path: str | None, **overrides: Any) -> Any:
-    from dtm.core.config import load
-
-    return load(path, os.environ, {key: value for key, value in overrides.items() if value is not None})
-
+main.add_command(db)
 
 if __name__ == "__main__":
     main()

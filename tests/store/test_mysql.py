@@ -98,6 +98,7 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
         "claim": sql.claim("me", 100, horizon=0, lease=1, offset=0, tag=1),
         "claimed": sql.claimed("me", 5),
         "make_due": sql.make_due(0, 100, 0),
+        "count_finished": sql.count_finished(10**9),
         "purge": sql.purge(10**9, 100),
         "kinds": sql.KINDS,
         "due_now": sql.due_now(0),

@@ -99,11 +99,15 @@ async def test_a_schema_that_is_not_ours_is_refused(mysql_store, mariadb, tmp_pa
     mariadb.run("INSERT INTO dtm_schema VALUES (%s)", (known + 1,), mysql_store.address.database)
     newer = await refusal(url)
     assert newer.endswith(f"its schema has revision {known + 1}, this version of dtm knows {known} at most")
+    with pytest.raises(StartupError, match=f"knows {known} at most"):
+        await upgrade(mysql_store.address, 5.0)
     mariadb.run("DELETE FROM dtm_schema", database=mysql_store.address.database)
     mariadb.run("INSERT INTO dtm_schema VALUES (-1)", database=mysql_store.address.database)
     older = await refusal(url)
-    assert older.endswith(f"its schema has revision -1, this version of dtm needs {known}: upgrade it")
-    assert await upgrade(mysql_store.address, 5.0) == known
+    assert older.endswith(
+        f"its schema has revision -1, this version of dtm needs {known}: upgrade it by dtm db upgrade"
+    )
+    assert await upgrade(mysql_store.address, 5.0) == (-1, known)
     store = MysqlStore(url)
     await store.open()
     await store.close()
@@ -132,7 +136,7 @@ async def test_an_upgrade_waits_for_another_one(mysql_store, mariadb, monkeypatc
         other.cursor().execute("SELECT GET_LOCK('dtm_schema', 0)")
         with pytest.raises(StartupError, match="another node has been changing its schema"):
             await upgrade(mysql_store.address, 5.0)
-    assert await upgrade(mysql_store.address, 5.0) == max(migrations())
+    assert await upgrade(mysql_store.address, 5.0) == (max(migrations()), max(migrations()))
 
 
 # TLS

@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 from dtm.core.errors import DtmError
 from dtm.core.metrics import families
 from dtm.core.metrics.families import Parts
-from dtm.core.store.base import Backlog
 from dtm.core.store.grouped import GroupedStore
+from dtm.core.store.survey import Backlog
 
 
 class Metrics(Collector):

@@ -19,9 +19,9 @@ from dtm.core.metrics.lag import LoopLag
 from dtm.core.node import Node
 from dtm.core.passes import Passes
 from dtm.core.scheduler import Scheduler
-from dtm.core.store.base import Backlog
 from dtm.core.store.group_commit import GroupCommit
 from dtm.core.store.grouped import GroupedStore
+from dtm.core.store.survey import Backlog
 from dtm.core.tally import Histogram
 from dtm.core.web.door import Door
 from dtm.core.web.traffic import Traffic

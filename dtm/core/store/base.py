@@ -15,7 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from dtm.core.clock import Clock, SystemClock
-from dtm.core.model import Status, Transaction
+from dtm.core.model import Transaction
+from dtm.core.store.survey import Backlog, Survey
 
 TAG_BITS = 24
 
@@ -77,28 +78,6 @@ class Filter:
 
 
 @dataclass(frozen=True, slots=True)
-class Unfinished:
-    """How many transactions of a kind are unfinished, and when the oldest of them (by id) was created (ms)."""
-
-    count: int
-    oldest: int
-
-
-@dataclass(frozen=True, slots=True)
-class Backlog:
-    """What is unfinished: by (trans_type, status), without the pairs that have none.
-
-    due: how many rows anybody may claim now, whatever they are. due_since: the earliest due_at among those (ms).
-    quarantined: how many rows are in quarantine.
-    """
-
-    kinds: Mapping[tuple[str, Status], Unfinished]
-    due: int
-    due_since: int | None
-    quarantined: int = 0
-
-
-@dataclass(frozen=True, slots=True)
 class KV:
     """One entry of the key-value area (topics live in category `topics`); `version` starts at 1, +1 per change."""
 
@@ -135,6 +114,20 @@ class Store(ABC):
     @abstractmethod
     async def close(self) -> None:
         """Finish what is under way and let go of everything. Idempotent."""
+
+    @abstractmethod
+    async def survey(self) -> Survey:
+        """Look at the store without opening it: nothing is made, changed or claimed. StartupError: it cannot be seen.
+
+        Only what it says about errors and `open` is otherwise than of the other methods.
+        """
+
+    @abstractmethod
+    async def upgrade(self) -> tuple[int, int] | None:
+        """Bring the schema to this version's revision, without opening the store: the revisions before and after.
+
+        None: that is done by `open`. StartupError: it cannot be done.
+        """
 
     @abstractmethod
     async def ping(self) -> None:
@@ -222,6 +215,10 @@ class Store(ABC):
 
         After a lost answer it is done again: the number is then of the second time. Unfinished ones are never deleted.
         """
+
+    @abstractmethod
+    async def count_finished(self, before: int) -> int:
+        """How many transactions ended before `before` (ms): what `purge_finished` would delete."""
 
     @abstractmethod
     async def kv_get(self, cat: str, key: str) -> KV | None:

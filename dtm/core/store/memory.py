@@ -13,10 +13,11 @@ from dataclasses import replace
 
 from dtm.core.clock import Clock
 from dtm.core.model import Branch, Status, Transaction
-from dtm.core.store.base import KV, QUARANTINE, TAG_BITS, Backlog, Claim, Filter, Unfinished
+from dtm.core.store.base import KV, QUARANTINE, TAG_BITS, Claim, Filter
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Insert, Item, Update, Verdict
 from dtm.core.store.grouped import GroupedStore, IdTaken, to_ms
+from dtm.core.store.survey import Backlog, Survey, Unfinished
 
 
 class MemoryDatabase:
@@ -71,6 +72,14 @@ class MemoryStore(GroupedStore):
         """As the contract says; the database stays."""
         self._open = False
         await self._close_queues()
+
+    async def survey(self) -> Survey:
+        """As the contract says."""
+        danger = "what is in memory is gone with the process: use another store for anything that counts"
+        return Survey("in memory", 0, 0, self.now(), (), (danger,), Backlog({}, 0, None))
+
+    async def upgrade(self) -> None:
+        """There is no schema."""
 
     async def ping(self) -> None:
         """As the contract says."""
@@ -165,11 +174,15 @@ class MemoryStore(GroupedStore):
         self._check_open()
         return {row.trans_type for row in self.database.rows.values() if not row.status.final}
 
+    async def count_finished(self, before: int) -> int:
+        """As the contract says."""
+        self._check_open()
+        return len(self._ended(before))
+
     async def purge_finished(self, before: int, limit: int) -> int:
         """As the contract says."""
         self._check_open()
-        ended = [(row.finished_at, row.id) for row in self.database.rows.values() if row.finished_at is not None]
-        purged = sorted(end for end in ended if end[0] < before)[: max(limit, 0)]
+        purged = sorted(self._ended(before))[: max(limit, 0)]
         for _, row_id in purged:
             self.database.remove(self.database.rows[row_id])
         return len(purged)
@@ -220,6 +233,11 @@ class MemoryStore(GroupedStore):
             return False
         self.database.put(_changed(row, item))
         return True
+
+    def _ended(self, before: int) -> list[tuple[int, int]]:
+        """(finished_at, id) of what ended before."""
+        ended = ((row.finished_at, row.id) for row in self.database.rows.values())
+        return [(at, row_id) for at, row_id in ended if at is not None and at < before]
 
     def _held(self, held: Mapping[int, str]) -> list[Transaction]:
         self._check_open()

@@ -10,7 +10,6 @@ import asyncio
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
-from typing import Any
 
 from dtm.core.clock import Clock
 from dtm.core.errors import OutcomeUnknown, StartupError, StoreUnavailable
@@ -19,8 +18,9 @@ from dtm.core.store import mysql_galera
 from dtm.core.store import mysql_kv_sql as kv
 from dtm.core.store import mysql_schema as schema
 from dtm.core.store import mysql_sql as sql
-from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter, Unfinished
-from dtm.core.store.codec import STATUS_OF, decode, readable
+from dtm.core.store import mysql_survey
+from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
+from dtm.core.store.codec import decode, readable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import GroupCommit, Item, Verdict
 from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
@@ -29,7 +29,9 @@ from dtm.core.store.mysql_clock import DatabaseClock
 from dtm.core.store.mysql_errors import StatementError
 from dtm.core.store.mysql_plain import read, write
 from dtm.core.store.mysql_pool import Answer, Pool, Row
+from dtm.core.store.mysql_rows import entry, named
 from dtm.core.store.mysql_writer import Writer, Written
+from dtm.core.store.survey import Backlog, Survey
 
 LANES = 4
 """Flushes of inserts in flight at a time; as many of saves."""
@@ -93,6 +95,20 @@ class MysqlStore(GroupedStore):
         await self._close_queues()
         await self._hang_up()
 
+    async def survey(self) -> Survey:
+        """As the contract says."""
+        try:
+            return await mysql_survey.survey(self.address, self.db_timeout, self._offset())
+        except StatementError as error:
+            raise StartupError(f"store {self.address}: {error}") from error
+
+    async def upgrade(self) -> tuple[int, int]:
+        """As the contract says; on an empty server, database and tables are made."""
+        try:
+            return await schema.upgrade(self.address, self.db_timeout)
+        except StatementError as error:
+            raise StartupError(f"store {self.address}: {error}") from error
+
     async def ping(self) -> None:
         """As the contract says."""
         self._check_open()
@@ -104,7 +120,7 @@ class MysqlStore(GroupedStore):
         if not is_unicode(gid):
             return None
         for row in await self._read(sql.load(gid)):
-            tx = decode(_named(row))
+            tx = decode(named(row))
             if tx.gid == gid:
                 return tx
             raise StoreUnavailable("the database has answered another question")
@@ -129,7 +145,7 @@ class MysqlStore(GroupedStore):
             raise OutcomeUnknown(f"claimed, but not read: {error}") from error
         claims = []
         for *row, doubt, due_at in rows:
-            tx, fault = readable(_named(row))
+            tx, fault = readable(named(row))
             claims.append(Claim(tx, found_doubt=bool(doubt), found_due=due_at, unreadable=fault))
         return claims
 
@@ -178,15 +194,15 @@ class MysqlStore(GroupedStore):
         self._check_open()
         below = id_from_cursor(cursor) if cursor else None
         rows = await self._read(sql.scan(wanted, below, limit + 1))
-        page = [readable(_named(row))[0] for row in rows[:limit]]
+        page = [readable(named(row))[0] for row in rows[:limit]]
         return page, encode_cursor(page[-1].id) if len(rows) > limit else ""
 
     async def backlog(self) -> Backlog:
         """As the contract says."""
         self._check_open()
-        kinds = [(kind, STATUS_OF[code], *found) for kind, code, *found in await self._read(sql.KINDS)]
-        ((due, since, shut_away),) = await self._read(sql.due_now(self._offset()))
-        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since, shut_away)
+        kinds = await self._read(sql.KINDS)
+        (due,) = await self._read(sql.due_now(self._offset()))
+        return mysql_survey.backlog(kinds, due)
 
     async def unfinished_types(self) -> set[str]:
         """As the contract says. The server would read the whole index; so we leap from one protocol to the next."""
@@ -198,6 +214,12 @@ class MysqlStore(GroupedStore):
             types.add(after)
         return types
 
+    async def count_finished(self, before: int) -> int:
+        """As the contract says."""
+        self._check_open()
+        ((number,),) = await self._read(sql.count_finished(before))
+        return int(number)
+
     async def purge_finished(self, before: int, limit: int) -> int:
         """As the contract says."""
         return (await self._repeat(sql.purge(before, limit))).answer.changed
@@ -206,7 +228,7 @@ class MysqlStore(GroupedStore):
         """As the contract says."""
         self._check_open()
         rows = await self._read(kv.get(cat, key))
-        return _entry(rows[0]) if rows else None
+        return entry(rows[0]) if rows else None
 
     async def kv_put(self, cat: str, key: str, value: str, expect: int) -> bool:
         """As the contract says."""
@@ -214,24 +236,24 @@ class MysqlStore(GroupedStore):
         if written.answer.changed or not written.lost:
             return written.answer.changed == 1
         rows = await self._others.look(kv.get(cat, key), self._deadline())
-        entry = _entry(rows[0]) if rows else None
-        if entry is None or entry.version != expect + 1:
+        found = entry(rows[0]) if rows else None
+        if found is None or found.version != expect + 1:
             raise OutcomeUnknown("the answer was lost, and somebody has changed the entry since")
-        return entry.value == value
+        return found.value == value
 
     async def kv_delete(self, cat: str, key: str) -> bool:
         """As the contract says."""
-        entry = await self.kv_get(cat, key)
-        if entry is None:
+        found = await self.kv_get(cat, key)
+        if found is None:
             return False
-        written = await self._repeat(kv.delete(entry))
+        written = await self._repeat(kv.delete(found))
         return written.lost or written.answer.changed == 1
 
     async def kv_scan(self, cat: str, cursor: str, limit: int) -> tuple[list[KV], str]:
         """As the contract says."""
         self._check_open()
         after = key_from_cursor(cursor) if cursor else None
-        entries = [_entry(row) for row in await self._read(kv.scan(cat, after, limit + 1))]
+        entries = [entry(row) for row in await self._read(kv.scan(cat, after, limit + 1))]
         page = entries[:limit]
         return page, encode_cursor(page[-1].cat, page[-1].key) if len(entries) > limit else ""
 
@@ -266,17 +288,6 @@ class MysqlStore(GroupedStore):
     async def _hang_up(self) -> None:
         for pool in self._pools:
             await pool.close()
-
-
-def _named(row: Sequence[Any]) -> Row:
-    """A row with its gid as text."""
-    row_id, gid, *others = row
-    return row_id, gid.decode("utf-8", "replace"), *others
-
-
-def _entry(row: Row) -> KV:
-    cat, key, *others = row
-    return KV(cat.decode("utf-8", "replace"), key.decode("utf-8", "replace"), *others)
 
 
 def _chunks(held: Mapping[int, str]) -> Iterator[dict[int, str]]:

@@ -25,14 +25,13 @@ async def prepare(address: Address, timeout: float) -> None:
     """
     present, known = await revisions(address, timeout)
     if present == 0:
-        present = await upgrade(address, timeout)
+        _, present = await upgrade(address, timeout)
     if present > known:
-        raise StartupError(
-            f"store {address}: its schema has revision {present}, this version of dtm knows {known} at most"
-        )
+        raise _newer(address, present)
     if present < known:
         raise StartupError(
-            f"store {address}: its schema has revision {present}, this version of dtm needs {known}: upgrade it"
+            f"store {address}: its schema has revision {present}, this version of dtm needs {known}: "
+            "upgrade it by dtm db upgrade"
         )
 
 
@@ -45,28 +44,38 @@ async def revisions(address: Address, timeout: float) -> tuple[int, int]:
             return 0, max(migrations())
         raise
     try:
-        return await _present(db, timeout), max(migrations())
+        return await present_revision(db, timeout), max(migrations())
     finally:
         await db.hang_up()
 
 
-async def upgrade(address: Address, timeout: float) -> int:
-    """Bring the schema, or the lack of one, to the revision of this version of dtm; the revision it has then.
+async def upgrade(address: Address, timeout: float) -> tuple[int, int]:
+    """Bring the schema, or the lack of one, to the revision of this version of dtm: the revisions before and after.
 
-    `timeout`: seconds to connect. Of several that try, one does it and the others wait. StatementError, StartupError.
+    `timeout`: seconds to connect. Of several that try, one does it and the others wait. StatementError; StartupError,
+    also when the schema is of a later version.
     """
     db = await _connect_or_create(address, timeout)
     try:
         locked = await db.run(f"SELECT GET_LOCK('dtm_schema', {LOCK_SECONDS})", LOCK_SECONDS + timeout)
         if locked.rows[0][0] != 1:
             raise StartupError(f"store {address}: another node has been changing its schema for {LOCK_SECONDS} s")
-        present, scripts = await _present(db, timeout), migrations()
+        present, scripts = await present_revision(db, timeout), migrations()
+        if present > max(scripts):
+            raise _newer(address, present)
         for revision in sorted(scripts):
             if revision > present:
                 await _apply(db, revision, scripts[revision])
-        return max(present, *scripts)
+        return present, max(scripts)
     finally:
         await db.hang_up()  # which gives the lock back
+
+
+def _newer(address: Address, present: int) -> StartupError:
+    known = max(migrations())
+    return StartupError(
+        f"store {address}: its schema has revision {present}, this version of dtm knows {known} at most"
+    )
 
 
 def migrations() -> dict[int, str]:
@@ -91,7 +100,8 @@ async def _connect_or_create(address: Address, timeout: float) -> Connection:
     return await connect(address, timeout)
 
 
-async def _present(db: Connection, timeout: float) -> int:
+async def present_revision(db: Connection, timeout: float) -> int:
+    """The revision of the schema in a connection's database; 0: there is none. StatementError."""
     try:
         answer = await db.run("SELECT COALESCE(MAX(revision), 0) FROM dtm_schema", timeout)
     except StatementError as error:

@@ -215,6 +215,11 @@ def purge(before: int, limit: int) -> str:
             ORDER BY finished_at LIMIT {max(limit, 0)} FOR UPDATE SKIP LOCKED) AS found {_ITS_ROW}"""
 
 
+def count_finished(before: int) -> str:
+    """How many ended before."""
+    return f"SELECT count(*) FROM {_BY_FINISHED} WHERE finished_at < {before:d}"
+
+
 def scan(wanted: Filter, below: int | None, limit: int) -> str:
     """Rows, newest first."""
     code = STATUS_CODE.get(wanted.status, 0)

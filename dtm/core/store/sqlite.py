@@ -18,7 +18,8 @@ from typing import ParamSpec, TypeVar
 from dtm.core.clock import Clock
 from dtm.core.errors import OutcomeUnknown, StoreUnavailable
 from dtm.core.model import Transaction
-from dtm.core.store.base import KV, TAG_BITS, Backlog, Claim, Filter
+from dtm.core.store import sqlite_survey
+from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
 from dtm.core.store.codec import decode, readable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Item, Verdict
@@ -26,6 +27,7 @@ from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
 from dtm.core.store.sqlite_file import connect_reader, connect_writer, still_in_place, take_lock
 from dtm.core.store.sqlite_reader import Reader
 from dtm.core.store.sqlite_writer import Writer
+from dtm.core.store.survey import Backlog, Survey
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -83,6 +85,13 @@ class SqliteStore(GroupedStore):
         if self._idle is not None:
             self._idle.cancel()
         await self._let_go()
+
+    async def survey(self) -> Survey:
+        """As the contract says."""
+        return await asyncio.to_thread(sqlite_survey.survey, self.path, self.db_timeout, self.now())
+
+    async def upgrade(self) -> None:
+        """Every `open` does it."""
 
     async def ping(self) -> None:
         """As the contract says."""
@@ -145,6 +154,11 @@ class SqliteStore(GroupedStore):
         """As the contract says."""
         self._check_open()
         return await self._read(self._reader.unfinished_types)
+
+    async def count_finished(self, before: int) -> int:
+        """As the contract says."""
+        self._check_open()
+        return await self._read(self._reader.count_finished, before)
 
     async def purge_finished(self, before: int, limit: int) -> int:
         """As the contract says."""

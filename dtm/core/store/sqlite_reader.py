@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from dtm.core.store import sqlite_sql as sql
-from dtm.core.store.base import KV, Backlog, Filter, Unfinished
+from dtm.core.store.base import KV, Filter
 from dtm.core.store.codec import STATUS_OF
+from dtm.core.store.survey import Backlog, Unfinished
 
 Row = tuple[Any, ...]
 """In the order of `codec.COLUMNS`."""
@@ -42,6 +43,11 @@ class Reader:
     def unfinished_types(self) -> set[str]:
         """The protocols of unfinished rows."""
         return {kind for (kind,) in self._db.execute(sql.TYPES)}
+
+    def count_finished(self, before: int) -> int:
+        """How many ended before."""
+        number: int = self._db.execute(sql.COUNT_FINISHED, (before,)).fetchone()[0]
+        return number
 
     def kv_get(self, cat: str, key: str) -> KV | None:
         """One entry."""

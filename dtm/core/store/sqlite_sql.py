@@ -50,6 +50,7 @@ ORPHANS = "UPDATE dtm_transaction SET owner = '', due_at = ? WHERE due_at IS NOT
 PURGE = """
     DELETE FROM dtm_transaction WHERE id IN (
         SELECT id FROM dtm_transaction WHERE finished_at < ? ORDER BY finished_at, id LIMIT ?)"""
+COUNT_FINISHED = "SELECT count(*) FROM dtm_transaction WHERE finished_at < ?"
 
 KINDS = f"""
     SELECT found.trans_type, found.status, found.number, t.created_at FROM (

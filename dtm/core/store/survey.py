@@ -1,0 +1,49 @@
+"""What a store tells of itself: what is unfinished in it, and what can be seen of it without opening it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from dtm.core.model import Status
+
+
+@dataclass(frozen=True, slots=True)
+class Unfinished:
+    """How many transactions of a kind are unfinished, and when the oldest of them (by id) was created (ms)."""
+
+    count: int
+    oldest: int
+
+
+@dataclass(frozen=True, slots=True)
+class Backlog:
+    """What is unfinished: by (trans_type, status), without the pairs that have none.
+
+    due: how many rows anybody may claim now, whatever they are. due_since: the earliest due_at among those (ms).
+    quarantined: how many rows are in quarantine.
+    """
+
+    kinds: Mapping[tuple[str, Status], Unfinished]
+    due: int
+    due_since: int | None
+    quarantined: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What was seen without opening, making, changing or claiming anything.
+
+    name: the store, without user and password. present, known: the schema's revision there (0: there is none), and the
+    one of this version of dtm. now: the database's time (ms). facts: names and texts for people, in order. dangers:
+    what endangers transactions or coordinators, with advice, one line each. backlog: None when the schema is not the
+    known one.
+    """
+
+    name: str
+    present: int
+    known: int
+    now: int
+    facts: tuple[tuple[str, str], ...] = ()
+    dangers: tuple[str, ...] = ()
+    backlog: Backlog | None = None
