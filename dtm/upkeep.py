@@ -121,6 +121,8 @@ def _named(survey: Survey) -> Iterator[tuple[str, str]]:
         yield "unfinished", str(sum(found.count for found in survey.backlog.kinds.values()))
         late = "" if survey.backlog.due_since is None else f", since {_span(survey.now - survey.backlog.due_since)}"
         yield "due", f"{survey.backlog.due}{late}"
+        if survey.backlog.quarantined:
+            yield "quarantined", str(survey.backlog.quarantined)
 
 
 def _kinds(backlog: Backlog, now: int, enabled: Collection[str]) -> Table:

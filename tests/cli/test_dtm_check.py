@@ -72,7 +72,7 @@ def test_version(dtm: Callable[..., Ran]) -> None:
 
 def test_help_names_every_command_and_option(dtm: Callable[..., Ran]) -> None:
     listed = dtm("-h").out
-    assert all(f"\n  {command} " in listed for command in ("serve", "check", "protocols", "show", "demo"))
+    assert all(f"\n  {command} " in listed for command in ("serve", "check", "db", "protocols", "show", "demo"))
     options = dtm("serve", "--help").out
     assert all(f"{option} " in options for option in ("--config", "--store", "--host", "--port", "--allow-orphans"))
 

@@ -11,7 +11,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+from dtm.cli import main
 from dtm.options import without
 from tests.support.command import COMMAND, Ran, environment
 from tests.support.coordinator import Coordinator
@@ -141,12 +143,11 @@ def test_progress_is_shown_on_a_terminal(filled: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("age", ["30", "d", "30 d", "30D", "-1d", "1w", "1e3d", "nan", "", "1.d", "٣d", "36501d"])
-def test_a_strange_age_is_refused_clearly(dtm: Callable[..., Ran], tmp_path: Path, age: str) -> None:
-    ran = dtm("db", "purge", "--older-than", age)
-    assert ran.status == 2
-    assert "Invalid value for '--older-than'" in ran.err
-    assert "expected" in ran.err
-    assert list(tmp_path.iterdir()) == []
+def test_a_strange_age_is_refused_clearly(age: str) -> None:
+    ran = CliRunner().invoke(main, ["db", "purge", "--older-than", age])
+    assert ran.exit_code == 2
+    assert "Invalid value for '--older-than'" in ran.output
+    assert "expected" in ran.output
 
 
 def test_a_file_that_a_coordinator_holds(dtm: Callable[..., Ran], coordinator: Coordinator) -> None:

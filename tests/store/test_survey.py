@@ -161,13 +161,9 @@ async def test_a_server_s_dangerous_settings_are_seen(mysql_store, mariadb):
         (MARIADB, {"max_connections": "10", "max_user_connections": "0"}, {}, ["max_connections = 10"]),
         (MARIADB, {"max_user_connections": "5"}, {}, ["max_user_connections = 5"]),
         (MARIADB, {"max_statement_time": "0.000000", "max_allowed_packet": "16777216"}, {}, []),
-        (
-            MARIADB,
-            {"wsrep_sync_wait": "0"},
-            {"wsrep_ready": "OFF", "wsrep_cluster_status": "non-Primary"},
-            ["wsrep: this node", "wsrep_sync_wait"],
-        ),
-        (MARIADB, {"wsrep_sync_wait": "7"}, {"wsrep_ready": "ON", "wsrep_cluster_status": "Primary"}, []),
+        (MARIADB, {}, {"wsrep_ready": "OFF", "wsrep_cluster_status": "non-Primary"}, ["wsrep: this node"]),
+        (MARIADB, {}, {"wsrep_ready": "ON", "wsrep_cluster_status": "non-Primary"}, ["wsrep: this node"]),
+        (MARIADB, {}, {"wsrep_ready": "ON", "wsrep_cluster_status": "Primary"}, []),
     ],
 )
 def test_what_is_dangerous(version, variables, cluster, starts):

@@ -117,10 +117,7 @@ class Store(ABC):
 
     @abstractmethod
     async def survey(self) -> Survey:
-        """Look at the store without opening it: nothing is made, changed or claimed. StartupError: it cannot be seen.
-
-        Only what it says about errors and `open` is otherwise than of the other methods.
-        """
+        """Look at the store, open or not: nothing is made, changed or claimed. StartupError: it cannot be seen."""
 
     @abstractmethod
     async def upgrade(self) -> tuple[int, int] | None:

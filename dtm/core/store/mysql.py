@@ -14,11 +14,10 @@ from itertools import islice
 from dtm.core.clock import Clock
 from dtm.core.errors import OutcomeUnknown, StartupError, StoreUnavailable
 from dtm.core.model import Transaction
-from dtm.core.store import mysql_galera
+from dtm.core.store import mysql_galera, mysql_survey
 from dtm.core.store import mysql_kv_sql as kv
 from dtm.core.store import mysql_schema as schema
 from dtm.core.store import mysql_sql as sql
-from dtm.core.store import mysql_survey
 from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
 from dtm.core.store.codec import decode, readable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor

@@ -22,7 +22,7 @@ PACKET = 9 << 20
 _VARIABLES = (
     "binlog_format", "innodb_doublewrite", "innodb_flush_log_at_trx_commit", "innodb_read_only", "log_bin",
     "max_allowed_packet", "max_connections", "max_statement_time", "max_user_connections", "read_only",
-    "super_read_only", "sync_binlog", "wsrep_on", "wsrep_sync_wait",
+    "super_read_only", "sync_binlog", "wsrep_on",
 )  # fmt: skip
 _LIST = ", ".join(f"'{name}'" for name in _VARIABLES)
 SETTINGS = f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({_LIST})"
@@ -75,7 +75,7 @@ def dangers(version: str, variables: Mapping[str, str], cluster: Mapping[str, st
     """What is dangerous on a server with this version, these settings, and this status as a node of a cluster."""
     yield from _of_the_version(version)
     yield from _of_the_settings(variables)
-    yield from _of_the_cluster(variables, cluster)
+    yield from _of_the_cluster(cluster)
 
 
 def _of_the_version(version: str) -> Iterator[str]:
@@ -120,17 +120,10 @@ def _of_the_settings(variables: Mapping[str, str]) -> Iterator[str]:
             yield f"{name} = {variables[name]}: each coordinator uses up to {CONNECTIONS} connections; raise it"
 
 
-def _of_the_cluster(variables: Mapping[str, str], cluster: Mapping[str, str]) -> Iterator[str]:
+def _of_the_cluster(cluster: Mapping[str, str]) -> Iterator[str]:
     """What endangers coordinators on a Galera cluster."""
-    if not cluster:
-        return
-    if cluster.get("wsrep_ready") == "OFF" or cluster.get("wsrep_cluster_status") != "Primary":
+    if cluster and (cluster.get("wsrep_ready") == "OFF" or cluster.get("wsrep_cluster_status") != "Primary"):
         yield "wsrep: this node of the cluster is not part of its primary component, it takes no work"
-    if not int(variables.get("wsrep_sync_wait", 0)) & 1:
-        yield (
-            "wsrep_sync_wait does not cover reads: a coordinator on one node of the cluster may not see for a moment "
-            "what was acknowledged on another; set it to 1, or let all coordinators use the same node"
-        )
 
 
 def _on(variables: Mapping[str, str], name: str) -> bool:
