@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 import threading
 import time
@@ -30,28 +29,6 @@ def watching() -> Iterator[Watching]:
     server.close()
 
 
-def transfer(watching: Watching, gid: str, *, refused: bool = False, **more: Any) -> dict[str, Any]:
-    """Three steps; the last one is refused if so wished."""
-    body = saga(watching, gid, "x", "y", "z", **more)
-    accounts = [("till", -2), ("a", 1), ("closed" if refused else "b", 1)]
-    body["payloads"] = [json.dumps({"account": account, "amount": amount}) for account, amount in accounts]
-    return body
-
-
-def check_books(watching: Watching, endings: dict[str, str]) -> None:
-    """Per transaction all or nothing, as its end says."""
-    assert watching.faults == []
-    for gid, ending in endings.items():
-        lines = watching.effects(gid)
-        acted = {branch_id: amount for branch_id, op, amount in lines if op == "action"}
-        undone = {branch_id: amount for branch_id, op, amount in lines if op == "compensate"}
-        if ending == "succeed":
-            assert (sorted(acted), undone) == (["01", "02", "03"], {}), (gid, lines)
-        else:
-            assert set(acted) <= set(undone), (gid, lines)
-            assert all(undone[branch_id] == -acted.get(branch_id, 0) for branch_id in undone), (gid, lines)
-
-
 def test_a_dead_node(nodes: Cluster, participants: Participants, watching: Watching, gid: New) -> None:
     """kill -9 in the midst of it: taken over once its leases are over, doubt honoured: nothing is undone too little."""
     hung, load = gid(), [gid() for _ in range(30)]
@@ -60,7 +37,7 @@ def test_a_dead_node(nodes: Cluster, participants: Participants, watching: Watch
     assert nodes["a"].post("submit", saga(participants, hung, "hangs", "never"))[0] == 200
     until_called(participants, hung)
     for name in load:
-        assert nodes["a"].post("submit", transfer(watching, name, refused=name in refused))[0] == 200
+        assert nodes["a"].post("submit", watching.transfer(name, refused=name in refused))[0] == 200
     until_called(watching, load[-1])
     nodes.kill("a")
     try:
@@ -72,7 +49,7 @@ def test_a_dead_node(nodes: Cluster, participants: Participants, watching: Watch
     # Of `never` nobody knows but the dead one: it is undone, though it was not begun.
     undone = ["compensate 02 POST never-undo", "compensate 01 POST hangs-undo"]
     assert participants.of(hung) == ["action 01 POST hangs", *undone]
-    check_books(watching, {name: endings[name] for name in load})
+    watching.check({name: endings[name] for name in load})
     assert "taken over in doubt" in nodes.log("b") + nodes.log("c")
 
 
@@ -82,7 +59,7 @@ def test_a_paused_node(nodes: Cluster, watching: Watching, gid: New) -> None:
     load = [gid() for _ in range(30)]
     refused = set(load[::3])
     for name in load:
-        assert nodes["a"].post("submit", transfer(watching, name, refused=name in refused))[0] == 200
+        assert nodes["a"].post("submit", watching.transfer(name, refused=name in refused))[0] == 200
     until_called(watching, load[-1])
     nodes.pause("a")
     try:
@@ -91,11 +68,11 @@ def test_a_paused_node(nodes: Cluster, watching: Watching, gid: New) -> None:
     finally:
         nodes.resume("a")
     after = gid()
-    assert nodes["a"].post("submit", transfer(watching, after), wait_result=1)[0] == 200  # it is awake, and has looked
+    assert nodes["a"].post("submit", watching.transfer(after), wait_result=1)[0] == 200  # it is awake, and has looked
     time.sleep(2)
     assert {name: nodes["c"].query(name) for name in load} == before
     assert {name for name, ending in endings.items() if ending == "failed"} == refused
-    check_books(watching, endings)
+    watching.check(endings)
     stale = [(span.gid, span.branch_id, span.op) for span in watching.stale(set(load))]
     assert len(stale) == len(set(stale))
 
@@ -115,7 +92,7 @@ def test_a_node_told_to_stop(nodes: Cluster, watching: Watching, gid: New) -> No
 
     def client(number: int) -> None:
         while not stopping.is_set():
-            body = transfer(watching, gid(), wait_result=bool(number % 2))
+            body = watching.transfer(gid(), wait_result=bool(number % 2))
             answers[body["gid"]] = submit(body, random.choice("abc"), random.choice("bc"))
 
     with ExitStack() as end, ThreadPoolExecutor(12) as pool:
@@ -136,6 +113,6 @@ def test_a_node_told_to_stop(nodes: Cluster, watching: Watching, gid: New) -> No
     }  # fmt: skip
     endings = nodes.until_all_final(answers, within=LONGEST_LEASE + SLACK)
     assert set(endings.values()) == {"succeed"}
-    check_books(watching, endings)
+    watching.check(endings)
     repeated = [spans for spans in watching.by_branch(set(answers)) if len(spans) > 1]
     assert repeated == [], "a call that landed within the grace was made again"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
-from tests.support.ledger import Ledger
+from tests.support.ledger import CLOSED, Ledger
 from tests.support.participants import Reply, Seen
 
 
@@ -71,3 +73,28 @@ class Watching(Ledger):
                 found.append(span)
             highest[span.gid] = max(highest[span.gid], span.epoch)
         return found
+
+    def transfer(self, gid: str, *, refused: bool = False, **more: Any) -> dict[str, Any]:
+        """A saga of three steps that moves money of this ledger; the last one is refused if so wished."""
+        urls = [self.url(name) for name in "xyz"]
+        accounts = [("till", -2), ("a", 1), (CLOSED if refused else "b", 1)]
+        return {
+            "gid": gid,
+            "trans_type": "saga",
+            "steps": [{"action": url, "compensate": url} for url in urls],
+            "payloads": [json.dumps({"account": account, "amount": amount}) for account, amount in accounts],
+            **more,
+        }
+
+    def check(self, endings: Mapping[str, str]) -> None:
+        """Of each transfer all or nothing, as its end (gid -> status) says."""
+        assert self.faults == []
+        for gid, ending in endings.items():
+            lines = self.effects(gid)
+            acted = {branch_id: amount for branch_id, op, amount in lines if op == "action"}
+            undone = {branch_id: amount for branch_id, op, amount in lines if op == "compensate"}
+            if ending == "succeed":
+                assert (sorted(acted), undone) == (["01", "02", "03"], {}), (gid, lines)
+            else:
+                assert set(acted) <= set(undone), (gid, lines)
+                assert all(undone[branch_id] == -acted.get(branch_id, 0) for branch_id in undone), (gid, lines)
