@@ -156,13 +156,34 @@ class Custody:
             self.changed = True
             await self._pause_after(error)
             return
-        if tx is None or tx.owner != self.token:
+        if tx is None:
+            log.critical("the database has lost this transaction: gid=%s", self.row.tx.gid)
             raise LostLease
-        if tx.version >> TAG_BITS < self.row.tx.version >> TAG_BITS:
-            log.critical("the store lost a commit, this transaction stops here: gid=%s", tx.gid)
+        if _forgets(tx, self.row.tx):
+            await self._stop(tx)
+            return
+        if tx.owner != self.token:
             raise LostLease
         self.confirmed = boot
         self.row.reloaded(tx)
+
+    async def _stop(self, tx: Transaction) -> None:
+        """The database has lost commits: what was called is known to nobody, so that only an operator may go on.
+
+        The row is left free, in doubt and not due, which it is in no other case. That is written by compare-and-set on
+        what was read: if the read was merely an old one (a cluster's node that lags), nothing is written, and we look
+        again.
+        """
+        text = f"the database has lost commits: version {self.row.tx.version} was stored, now it is {tx.version}"
+        stopped = replace(tx, owner="", due_at=None, next_at=None, doubt=True, trouble=text)
+        try:
+            await self.node.store.save(Save(stopped, tx.version, hold=Hold("", None), doubt=True))
+        except DtmError as error:
+            self.changed = True
+            await self._pause_after(error)
+            return
+        log.critical("stopped, %s: gid=%s status=%s", text, tx.gid, tx.status)
+        raise LostLease
 
     async def _renew(self, timeout: float) -> None:
         boot = self.node.clock.boot()
@@ -204,18 +225,30 @@ class Custody:
         self.changed = True
         self._wake.set()
 
-    def handed_over(self, tx: Transaction, lease_end: float) -> None:
+    def handed_over(self, tx: Transaction, lease_end: float) -> bool:
         """A claim of this same node met this pass: go on with its token, if nothing else was written in between.
 
         Else another node may have held the row, and begun and learned what is not known here: this pass is over, what
-        it has in the air counts no longer (I-LEASE-3), and the claim runs in a pass of its own, doubt and all.
+        it has in the air counts no longer (I-LEASE-3), and the claim runs in a pass of its own, doubt and all. False:
+        it must not, for the row knows less than this pass.
         """
+        if _forgets(tx, self.row.tx):
+            self.changed = True
+            self._wake.set()
+            return False
         if tx.version >> TAG_BITS != (self.row.tx.version >> TAG_BITS) + 1:
             self.lost = True
             self._wake.set()
-            return
+            return True
         self.token = tx.owner
         self.lease_end = lease_end
         self.row.forget_waits()
         self.changed = True
         self._wake.set()
+        return True
+
+
+def _forgets(found: Transaction, known: Transaction) -> bool:
+    """Whether a stored row knows less than was stored before: a fail-over has lost commits (law 6.5)."""
+    counter, before = found.version >> TAG_BITS, known.version >> TAG_BITS
+    return counter < before or (counter == before and found.version != known.version)

@@ -183,7 +183,8 @@ class Transaction:
     `version` is the compare-and-set key and fencing token; `owner` the token of the claim that runs it ("" = free);
     `due_at` the lease while `owner` is set, else when anybody may claim it (None: not before somebody calls the API).
     `doubt`: calls may have begun that this row does not record. `questions` are the `Ask`s put so far. `next_at` is
-    the last schedule, kept for replies while the row is owned; `trouble` the text of a `BadPlan`.
+    the last schedule, kept for replies while the row is owned; `trouble` the text of a `BadPlan`, or
+    why it was stopped.
     """
 
     gid: str
@@ -207,6 +208,11 @@ class Transaction:
     due_at: int | None = None
     updated_at: int = 0
     finished_at: int | None = None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether only an operator may go on with it: free, in doubt and not due, which a row is in no other case."""
+        return self.doubt and not self.owner and self.due_at is None and not self.status.final
 
 
 @dataclass(frozen=True, slots=True)

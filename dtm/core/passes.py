@@ -95,8 +95,8 @@ class Passes:
         """Run a row that this node owns. A live pass of the same transaction takes it over instead."""
         live = self._live.get(start.tx.gid)
         if live is not None:
-            live.handed = start
-            live.pass_.custody.handed_over(start.tx, start.lease_end)
+            if live.pass_.custody.handed_over(start.tx, start.lease_end):
+                live.handed = start
             return
         row = Row(start.tx, self.node.rules[start.tx.trans_type], recovered=start.recovered)
         if start.forget_until != 0:

@@ -195,3 +195,38 @@ def test_paused_in_the_middle_of_a_write(
     assert all(calls.count(call) <= 2 for call in calls)
     if held == AN_INSERT:
         assert calls == ["action 01 POST x", "action 02 POST y", "action 03 POST z"]
+
+
+def test_it_has_lost_commits(nodes: Cluster, mariadb: MariaDB, participants: Participants, gid: New) -> None:
+    """A fail-over to an older state while they run: they stop, loudly, until an operator has looked (I-FO-2)."""
+    reset, given_up = gid(), gid()
+    both = f"gid IN (x'{reset.encode().hex()}', x'{given_up.encode().hex()}')"
+    run = partial(mariadb.run, database=database_of(nodes.nodes["a"].folder.parent))
+    participants.delay("x", 1.5)
+    participants.delay("y", 3)
+    bodies = [saga(participants, name, "x", "y", "z", request_timeout=20) for name in (reset, given_up)]
+    for body in bodies:
+        assert nodes["a"].post("submit", body)[0] == 200
+    run(f"CREATE TABLE older AS SELECT * FROM dtm_transaction WHERE {both}")
+    for name in (reset, given_up):
+        until_called(participants, name, 2)
+        until(lambda name=name: nodes["b"].query(name)["branches"][1]["status"] == "succeed")
+    run("REPLACE INTO dtm_transaction SELECT * FROM older")
+    for body in bodies:
+        name = body["gid"]
+        until(lambda name=name: "lost commits" in nodes["c"].query(name)["transaction"].get("trouble", ""), SLACK)
+        for node in nodes:
+            status, said = node.post("submit", body)
+            assert (status, said["status"]) == (409, "submitted")
+            assert "stopped until an operator decides" in said["message"]
+            assert node.post("abort", {"gid": name})[0] == 409
+        assert participants.of(name) == ["action 01 POST x", "action 02 POST y"]
+    assert nodes.log("a").count("stopped, the database has lost commits") == 2
+    assert nodes["b"].post("resetCronTime", timeout=0.001, limit=1000)[0] == 200
+    assert run(f"SELECT owner, due_at, doubt FROM dtm_transaction WHERE {both}") == (("", None, 1),) * 2
+    assert nodes["c"].post("forceStop", {"gid": given_up})[0] == 200
+    assert nodes["c"].post("resetNextCronTime", {"gid": reset})[0] == 200
+    assert nodes["a"].until_final(reset) == "succeed"
+    assert nodes["a"].until_final(given_up) == "failed"
+    assert participants.of(reset)[2:] == ["action 01 POST x", "action 02 POST y", "action 03 POST z"]
+    assert participants.of(given_up) == ["action 01 POST x", "action 02 POST y"]

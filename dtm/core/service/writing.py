@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from dtm.core.errors import NotFound, StaleVersion, StoreUnavailable
+from dtm.core.errors import Conflict, NotFound, StaleVersion, StoreUnavailable
 from dtm.core.hookspecs import StatusChanged
 from dtm.core.model import Status, Transaction
 from dtm.core.node import Node
@@ -51,6 +51,8 @@ class Writer:
             wanted = decide(tx)
             if wanted is None:
                 return tx
+            if tx.stopped and not wanted.status.final:
+                raise Conflict(f"stopped until an operator decides: {tx.trouble}", tx.status)
             if wanted is tx and (tx.owner or self._passes.idle_until(tx)[0]):
                 self._passes.notify(gid)
                 return tx
