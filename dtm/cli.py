@@ -8,7 +8,7 @@ import sys
 import click
 
 from dtm.database import db
-from dtm.options import config_option, refusing, settings, store_option
+from dtm.options import config_option, hiding, refusing, settings, store_option
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -95,6 +95,7 @@ def show(gid: str, server: str, token: str | None) -> None:
 @click.option(
     "--db",
     envvar="DTM_DEMO_DB",
+    callback=hiding("--db", "DTM_DEMO_DB"),
     metavar="URL",
     help="mysql://user:password@host:3306/, where xa makes two databases, and drops them; better from DTM_DEMO_DB.",
 )

@@ -38,15 +38,20 @@ def settings(path: str | None, **overrides: Any) -> Any:
     return load(path, os.environ, {key: value for key, value in overrides.items() if value is not None})
 
 
-def _hidden(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
-    """Have no password in the list of processes: begin anew with the URL in the environment, which only we can read.
+def hiding(option: str, variable: str) -> Callable[[click.Context, click.Parameter, str | None], str | None]:
+    """The callback of an option that takes a URL: no password stays in the list of processes.
 
-    For a moment it has been there to see; the configuration file or DTM_STORE are better places.
+    We begin anew with the URL in the environment, which only we can read. For a moment it has been there to see; the
+    variable itself is the better place.
     """
-    if url and _PASSWORD.search(url) and url in " ".join(sys.orig_argv) and sys.executable:
-        arguments = without(sys.orig_argv[1:], "--store")
-        os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, "DTM_STORE": url})  # noqa: S606 - ourselves
-    return url
+
+    def hidden(context: click.Context, parameter: click.Parameter, url: str | None) -> str | None:
+        if url and _PASSWORD.search(url) and url in " ".join(sys.orig_argv) and sys.executable:
+            arguments = without(sys.orig_argv[1:], option)
+            os.execve(sys.executable, [sys.executable, *arguments], {**os.environ, variable: url})  # noqa: S606 - ourselves
+        return url
+
+    return hidden
 
 
 def without(arguments: list[str], option: str) -> list[str]:
@@ -64,7 +69,7 @@ config_option = click.option("-c", "--config", "path", metavar="FILE", help="Con
 store_option = click.option(
     "--store",
     metavar="URL",
-    callback=_hidden,
+    callback=hiding("--store", "DTM_STORE"),
     help="sqlite:///dtm.db, sqlite:////absolute.db, mysql://user:password@host/db or memory://; "
     "with a password better in the file or in DTM_STORE.",
 )

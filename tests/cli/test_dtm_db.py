@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import socket
 import subprocess
 from collections.abc import Callable
 from contextlib import closing
@@ -220,6 +221,24 @@ def test_serve_makes_what_is_missing_and_shows_nobody_the_password(url: str, dtm
     ran = dtm("db", "status", "--store", url, DTM_STORE="memory://")  # the command line is stronger
     assert "mysql://127.0.0.1" in ran.out
     assert "heim" not in ran.out + ran.err
+
+
+@pytest.mark.parametrize("command", [("db", "status", "--store"), ("demo", "xa", "--db")])
+def test_no_password_stays_in_the_list_of_processes(tmp_path: Path, command: tuple[str, ...]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.settimeout(60)
+        url = f"mysql://u:geheim@127.0.0.1:{silent.getsockname()[1]}/{'dtm_x' if '--store' in command else ''}"
+        process = subprocess.Popen(
+            [*COMMAND, *command, url], cwd=tmp_path, env=environment(), stderr=subprocess.DEVNULL
+        )
+        try:
+            silent.accept()[0].close()  # it has come as far as to connect
+            shown = Path(f"/proc/{process.pid}/cmdline").read_bytes()
+        finally:
+            process.kill()
+            process.wait()
+    assert command[0].encode() in shown
+    assert b"geheim" not in shown
 
 
 def test_only_the_option_and_its_value_are_taken_away() -> None:
