@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo needs test check lint types imports bank galera wheel clean
+.PHONY: help demo needs test check lint types imports bank soak galera wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -45,6 +45,9 @@ imports: $(STAMP)  ## Who may import whom
 
 bank: $(STAMP) needs  ## Three nodes and their MariaDB killed and paused for five minutes, 3,000 transfers; TEST_SEED=n repeats one
 	BANK_LONG=1 $(BIN)/python -m pytest tests/cluster/test_bank.py -k befalls
+
+soak: $(STAMP) needs  ## Three nodes under load for five minutes: no call of a branch may overlap another
+	CLUSTER_LOAD_SECONDS=300 $(BIN)/python -m pytest tests/cluster/test_load.py
 
 galera: $(STAMP) needs  ## A Galera cluster of which a server is killed under load; SAGAS=1000 in each stage
 	GALERA_SAGAS=$(or $(SAGAS),1000) $(BIN)/python -m pytest -s tests/store/test_mysql_galera.py

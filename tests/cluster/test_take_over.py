@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from tests.support.cluster import LONGEST_LEASE, Cluster, saga, until_called
+from tests.support.mariadb import MariaDB, database_of
 from tests.support.participants import Participants
 from tests.support.watching import Watching
 
@@ -77,7 +79,7 @@ def test_a_paused_node(nodes: Cluster, watching: Watching, gid: New) -> None:
     assert len(stale) == len(set(stale))
 
 
-def test_a_node_told_to_stop(nodes: Cluster, watching: Watching, gid: New) -> None:
+def test_a_node_told_to_stop(nodes: Cluster, mariadb: MariaDB, watching: Watching, gid: New) -> None:
     """SIGTERM under load: clients that try once more, at another node, know all outcomes; its work goes on elsewhere
     without waiting for a lease (I-RES-2)."""
     stopping = threading.Event()
@@ -101,7 +103,10 @@ def test_a_node_told_to_stop(nodes: Cluster, watching: Watching, gid: New) -> No
         until_some = len(watching.calls) + 100
         while len(watching.calls) < until_some:
             time.sleep(0.05)
+        name = re.findall(r"started: node (\w+)", nodes.log("a"))[-1]
         assert nodes.nodes["a"].terminate(within=60) == 0
+        held = f"SELECT gid FROM dtm_transaction WHERE owner LIKE '{name}-%'"
+        assert mariadb.run(held, database=database_of(nodes.nodes["a"].folder.parent)) == ()
         time.sleep(1)
         stopping.set()
         for each in clients:

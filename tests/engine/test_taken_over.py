@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sqlite3
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -75,6 +77,27 @@ async def test_a_claim_of_its_own_in_the_middle_of_a_renewal(
     await inside.idle()
     assert participants.of("g") == ["action 01 POST a", "action 02 POST b"]
     assert await inside.status("g") == "succeed"
+
+
+async def test_a_claim_of_a_row_that_has_lost_commits(
+    inside: Inside, participants: Participants, tmp_path: Path
+) -> None:
+    """The node meets its own pass, which knows the row better than the database does: it stops, nothing is called."""
+    participants.delay("a", 1)
+    await inside.post("submit", saga(participants, "g", "a", "b"))
+    await until(lambda: len(participants.calls) == 1)
+    with closing(sqlite3.connect(tmp_path / "dtm.db", isolation_level=None)) as db:
+        older = db.execute("SELECT version, state FROM dtm_transaction").fetchone()
+        while db.execute("SELECT version, state FROM dtm_transaction").fetchone() == older:
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)  # it knows that its save is stored
+        db.execute("UPDATE dtm_transaction SET version = ?, state = ?, due_at = 0", older)
+    assert await inside.app.scheduler.claim_once() == 1
+    await inside.idle()
+    stored = await inside.app.store.load("g")
+    assert stored.stopped
+    assert "lost commits" in stored.trouble
+    assert participants.of("g") == ["action 01 POST a"]
 
 
 async def test_the_epoch_never_falls(io_loop, tmp_path: Path, participants: Participants) -> None:
