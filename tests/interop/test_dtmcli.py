@@ -14,6 +14,7 @@ from dtmcli import msg, saga, tcc, utils
 
 from tests.interop.bank import Bank
 from tests.support.coordinator import Coordinator
+from tests.support.waiting import until
 
 PAY, RECEIVE = {"account": "a", "amount": -30}, {"account": "b", "amount": 30}
 TOO_MUCH = {"account": "b", "amount": -500}
@@ -73,8 +74,10 @@ def test_calls_that_are_repeated_have_their_effect_once(
 def test_a_repeated_submit_is_the_same_saga_until_its_end(server: Coordinator, bank: Bank, gid: str) -> None:
     bank.lost_replies = ["action"]
     submitted = two_steps(bank, gid, PAY, RECEIVE)
+    submitted.trans_base.retry_interval = 60
     submitted.submit()
-    submitted.submit()
+    until(lambda: server.client.query(gid)["branches"][1].get("attempt_count") == 1)
+    submitted.submit()  # which is a request to try again now
     assert server.client.until_final(gid) == "succeed"
     with pytest.raises(utils.DTMFailureError):
         submitted.submit()
@@ -176,7 +179,7 @@ def test_nothing_follows_from_a_local_transaction_that_failed(
 
 def test_a_sender_that_died_after_its_commit_is_asked(server: Coordinator, bank: Bank, gid: str) -> None:
     message = msg.Msg(bank.coordinator, gid).add(RECEIVE, bank.url("Move"))
-    message.trans_base.timeout_to_fail = 1
+    message.trans_base.timeout_to_fail = 3  # by then the local transaction has been committed
     message.submit = lambda: None  # it never comes to that
     with bank.cursor() as cursor:
         message.do_and_submit_db(bank.url("Committed"), cursor, bank.business("msg", PAY))
