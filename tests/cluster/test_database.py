@@ -24,6 +24,7 @@ New = Callable[[], str]
 SLACK = 30
 NO_ANSWER = 599
 A_SAVE = b"UPDATE dtm_transaction FORCE INDEX (PRIMARY) SET updated_at"
+A_LOOK = b"SELECT id, version FROM dtm_transaction"
 AN_INSERT = b"INSERT INTO dtm_transaction"
 
 
@@ -160,41 +161,45 @@ def test_one_node_is_cut_off(
         assert 1 <= len(second) <= 2, "more than one stale call"
 
 
-@pytest.mark.parametrize("held", [A_SAVE, AN_INSERT], ids=["save", "insert"])
-def test_paused_in_the_middle_of_a_write(
-    nodes: Cluster, proxies: dict[str, ThreadedProxy], participants: Participants, gid: New, held: bytes
+def test_paused_in_the_middle_of_a_statement(
+    nodes: Cluster, proxies: dict[str, ThreadedProxy], participants: Participants, gid: New
 ) -> None:
-    """SIGSTOP while a write is on its way; the others take over; then the write arrives, and the node wakes up.
+    """SIGSTOP while statements are on their way; the others take over; then these arrive, and the node wakes up.
 
-    A save finds another version. An insert gives the row to a node that sleeps, and finds it taken when it awakes.
+    A look, the last thing before a call, tells that the row is another's now. A save finds another version. An insert
+    gives the row to a node that sleeps, and that finds it taken when it awakes.
     """
-    name = gid()
-    body = saga(participants, name, "x", "y", "z")
+    proxy = proxies["a"]
+    participants.delay("old", 1.2)  # so long that its row has to be looked at before the next call
     participants.delay("z", 0.5)  # x and y are saved while z is called
-    proxies["a"].hold(held)
-    with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(partial(nodes["a"].post, "submit", body))
-        assert proxies["a"].held.wait(20)
+    steps = {A_LOOK: ("old", "y"), A_SAVE: ("x", "y", "z"), AN_INSERT: ("x", "y")}
+    names = {held: gid() for held in steps}
+    with ThreadPoolExecutor(len(steps)) as pool:
+        answers = []
+        for held, paths in steps.items():
+            proxy.hold(held)
+            answers.append(pool.submit(nodes["a"].post, "submit", saga(participants, names[held], *paths)))
+            until(lambda held=held: proxy.holds(held))
         nodes.pause("a")
         try:
-            if held == AN_INSERT:
-                proxies["a"].let_go()  # it is stored now, with a lease that nobody keeps
-            nodes["b"].until_final(name, within=LONGEST_LEASE + SLACK)
-            before = nodes["b"].query(name)
+            proxy.let_go(AN_INSERT)  # it is stored now, with a lease that nobody keeps
+            endings = nodes.until_all_final(names.values(), within=LONGEST_LEASE + SLACK)
+            before = [nodes["b"].query(name) for name in names.values()]
         finally:
-            proxies["a"].let_go()
+            proxy.let_go(A_LOOK)
+            proxy.let_go(A_SAVE)
             time.sleep(0.5)
             nodes.resume("a")
-        status, _ = answer.result()
-        assert status in (200, 500), "it is stored, or nobody could tell"
+        assert {answer.result()[0] for answer in answers} <= {200, 500}, "they are stored, or nobody could tell"
     until(lambda: ready(nodes) == {200}, within=SLACK)
     assert nodes["a"].post("submit", saga(participants, gid(), "last"), wait_result=1)[0] == 200
-    assert nodes["c"].query(name) == before
-    assert before["transaction"]["status"] == "succeed"
-    calls = participants.of(name)
-    assert all(calls.count(call) <= 2 for call in calls)
-    if held == AN_INSERT:
-        assert calls == ["action 01 POST x", "action 02 POST y", "action 03 POST z"]
+    assert [nodes["c"].query(name) for name in names.values()] == before
+    assert set(endings.values()) == {"succeed"}
+    for held, paths in steps.items():
+        calls = participants.of(names[held])
+        assert {call.split()[-1] for call in calls} == set(paths)
+        assert all(calls.count(call) <= 2 for call in calls)
+    assert participants.of(names[AN_INSERT]) == ["action 01 POST x", "action 02 POST y"]
 
 
 def test_it_has_lost_commits(nodes: Cluster, mariadb: MariaDB, participants: Participants, gid: New) -> None:

@@ -11,15 +11,15 @@ class ThreadedProxy:
     """Stands between a client and a server on loopback.
 
     `stall()`: nothing passes any more, either way, and nothing is closed, until `flow()`. `hold(marker)`: the next
-    request in which these bytes stand is kept back, alone, until `let_go()`; `held` is set once it is there.
+    request in which these bytes stand is kept back, alone, until `let_go(marker)`.
     """
 
     def __init__(self, upstream: int) -> None:
         self.upstream = upstream
-        self.held = threading.Event()
-        self._marker = b""
-        self._flows, self._goes = threading.Event(), threading.Event()
+        self._flows = threading.Event()
         self._flows.set()
+        self._awaited: set[bytes] = set()
+        self._goes: dict[bytes, threading.Event] = {}
         self._sockets: set[socket.socket] = set()
         self._lock = threading.Lock()
         self._server = socket.create_server(("127.0.0.1", 0))
@@ -36,20 +36,24 @@ class ThreadedProxy:
 
     def hold(self, marker: bytes) -> None:
         """Keep the next such request back."""
-        self.held.clear()
-        self._goes.clear()
-        self._marker = marker
+        self._goes[marker] = threading.Event()
+        self._awaited.add(marker)
 
-    def let_go(self) -> None:
-        """Let what is held go on."""
-        self._marker = b""
-        self._goes.set()
+    def holds(self, marker: bytes) -> bool:
+        """Whether such a request has come."""
+        return marker not in self._awaited
+
+    def let_go(self, marker: bytes) -> None:
+        """Let it go on."""
+        self._awaited.discard(marker)
+        self._goes[marker].set()
 
     def close(self) -> None:
         """Cut everything."""
         self._server.close()
         self.flow()
-        self.let_go()
+        for marker in list(self._goes):
+            self.let_go(marker)
         with self._lock:
             for each in self._sockets:
                 with suppress(OSError):
@@ -69,14 +73,19 @@ class ThreadedProxy:
                 for there, back, asks in ((client, server, True), (server, client, False)):
                     threading.Thread(target=self._pass, args=(there, back, asks), daemon=True).start()
 
+    def _keep(self, request: bytes) -> None:
+        with self._lock:
+            marker = next((each for each in self._awaited if each in request), None)
+            self._awaited.discard(marker or b"")
+        if marker is not None:
+            self._goes[marker].wait()
+
     def _pass(self, source: socket.socket, sink: socket.socket, asks: bool) -> None:
         with suppress(OSError):
             while data := source.recv(1 << 16):
                 self._flows.wait()
-                if asks and self._marker and self._marker in data:
-                    self._marker = b""
-                    self.held.set()
-                    self._goes.wait()
+                if asks:
+                    self._keep(data)
                 sink.sendall(data)
         for each in (source, sink):
             with suppress(OSError):
