@@ -157,8 +157,10 @@ class Custody:
             await self._pause_after(error)
             return
         if tx is None:
-            log.critical("the database has lost this transaction: gid=%s", self.row.tx.gid)
+            log.critical("purged before its end was heard of here, or lost by the database: gid=%s", self.row.tx.gid)
             raise LostLease
+        if tx.id != self.row.tx.id:
+            raise LostLease  # ours was purged, and its gid given to another one
         if _forgets(tx, self.row.tx):
             await self._stop(tx)
             return
@@ -236,7 +238,7 @@ class Custody:
             self.changed = True
             self._wake.set()
             return False
-        if tx.version >> TAG_BITS != (self.row.tx.version >> TAG_BITS) + 1:
+        if tx.id != self.row.tx.id or tx.version >> TAG_BITS != (self.row.tx.version >> TAG_BITS) + 1:
             self.lost = True
             self._wake.set()
             return True
@@ -249,6 +251,11 @@ class Custody:
 
 
 def _forgets(found: Transaction, known: Transaction) -> bool:
-    """Whether a stored row knows less than was stored before: a fail-over has lost commits (law 6.5)."""
+    """Whether a stored row knows less than was stored before: a fail-over has lost commits (law 6.5).
+
+    Not so a row of the same gid that was made after the known one had ended and was purged.
+    """
+    if found.id != known.id:
+        return False
     counter, before = found.version >> TAG_BITS, known.version >> TAG_BITS
     return counter < before or (counter == before and found.version != known.version)

@@ -119,7 +119,7 @@ class Passes:
         finally:
             tx = row.tx
             del self._live[tx.gid]
-            if live.handed is not None and tx.version < live.handed.tx.version and not self.node.draining:
+            if live.handed is not None and _is_later(live.handed.tx, tx) and not self.node.draining:
                 self.start(live.handed)
         if tx.owner == "" and tx.due_at is not None:
             self.on_parked(tx.due_at)
@@ -179,3 +179,8 @@ class Passes:
             await asyncio.wait(tasks, timeout=grace)
         left = list(self._live.values())
         await asyncio.gather(*(live.pass_.release(live.task) for live in left), return_exceptions=True)
+
+
+def _is_later(handed: Transaction, known: Transaction) -> bool:
+    """Whether a claim has brought what its pass did not take over: a later version, or another row of the same gid."""
+    return handed.id != known.id or handed.version > known.version

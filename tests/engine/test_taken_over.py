@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from dtm import BranchStatus, Status
-from dtm.core.store.base import Save
+from dtm.core.store.base import Hold, Save
 from tests.support.inside import Inside
 from tests.support.participants import ERROR, Participants
 
@@ -98,6 +98,28 @@ async def test_a_claim_of_a_row_that_has_lost_commits(
     assert stored.stopped
     assert "lost commits" in stored.trouble
     assert participants.of("g") == ["action 01 POST a"]
+
+
+async def test_a_gid_that_was_purged_and_given_anew(
+    inside: Inside, participants: Participants, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A pass that has missed how its transaction ended meets another one of the same gid: it is none of its affair."""
+    participants.delay("a", 1)
+    await inside.post("submit", saga(participants, "g", "a", "b"))
+    await until(lambda: len(participants.calls) == 1)
+    store = inside.app.store
+    old = await store.load("g")
+    while (tx := await store.load("g")).version == old.version:
+        await asyncio.sleep(0.05)
+    await asyncio.sleep(0.2)  # the pass knows that its save is stored
+    ended = replace(tx, status=Status.FAILED, finished_at=1)
+    await store.save(Save(ended, tx.version, hold=Hold("", None), doubt=False))
+    assert await store.purge_finished(2, 10) == 1
+    assert (await inside.submit(saga(participants, "g", "c")))[0] == 200
+    stored = await store.load("g")
+    assert (stored.status, stored.trouble) == (Status.SUCCEED, "")
+    assert participants.of("g") == ["action 01 POST a", "action 01 POST c"]
+    assert [record for record in caplog.records if record.levelname == "CRITICAL"] == []
 
 
 async def test_the_epoch_never_falls(io_loop, tmp_path: Path, participants: Participants) -> None:
