@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo needs test check lint types imports bank soak galera wheel clean
+.PHONY: help demo needs test check lint types imports bank soak bench galera wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ galera: $(STAMP) needs  ## A Galera cluster of which a server is killed under lo
 
 wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewhere
 	$(BIN)/python tests/wheel.py
+
+bench: $(STAMP)  ## Measure (minutes); more by ARGS, see bench/README.md: make bench ARGS=--quick
+	@bench/needs.sh
+	$(BIN)/python -m bench $(ARGS)
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
