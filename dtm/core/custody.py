@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from typing import Any
 
 from dtm.core.errors import DtmError, StaleVersion
 from dtm.core.hookspecs import Event
-from dtm.core.model import Status, Transaction
+from dtm.core.model import Status, Transaction, changed_transaction
 from dtm.core.node import CONFIRMED_FOR, Node
 from dtm.core.row import Row
 from dtm.core.store.base import TAG_BITS, Hold, Save
@@ -141,7 +140,7 @@ class Custody:
             return False
         self._pause = PAUSE_FIRST
         self.confirmed = boot
-        self.row.saved(replace(candidate, version=version))
+        self.row.saved(changed_transaction(candidate, version=version))
         for event in untold:
             self.node.observe(event)
         return True

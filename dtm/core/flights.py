@@ -7,12 +7,13 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 from dtm.core.model import Branch, Key, Outcome
 from dtm.core.node import Node
 from dtm.core.row import Landing, Row
 from dtm.core.store.base import TAG_BITS
-from dtm.core.transport.base import CallFailed, NotSent, Withdrawn
+from dtm.core.transport.base import CallFailed, NotSent, Outgoing, Reply, Withdrawn
 from dtm.core.transport.wire import outcome_of, outgoing
 
 log = logging.getLogger(__name__)
@@ -20,15 +21,18 @@ log = logging.getLogger(__name__)
 
 @dataclass(slots=True, eq=False)
 class Flight:
-    """One call, from wish to landing. `sent` turns true directly before the first byte."""
+    """One call, from wish to landing. `sent` turns true directly before the first byte.
+
+    sent_at, sent_boot: when that was (ms, and on the boot clock); before, when it was wished.
+    """
 
     branch: Branch
     question: bool
     timeout: float
-    task: asyncio.Task[None] | None = None
+    sent_at: int
+    sent_boot: float
+    under_way: asyncio.Future[Any] | None = None
     sent: bool = False
-    sent_at: int = 0
-    sent_boot: float = 0.0
     withdrawn: bool = False
 
 
@@ -74,9 +78,44 @@ class Flights:
         """This branch should be in flight; nothing happens if it is."""
         if branch.key in self._flying:
             return
-        flight = Flight(branch, question, self._row.rules.call_timeout(self._row.tx))
+        timeout = self._row.rules.call_timeout(self._row.tx)
+        flight = Flight(branch, question, timeout, self._node.store.now(), self._node.clock.boot())
         self._flying[branch.key] = flight
-        flight.task = asyncio.get_running_loop().create_task(self._fly(flight))
+        if not self._leave_at_once(flight):
+            flight.under_way = asyncio.get_running_loop().create_task(self._fly(flight))
+
+    def _leave_at_once(self, flight: Flight) -> bool:
+        """Send the call if nothing has to be waited for: the common case, which needs no task of its own."""
+        node, host = self._node, self._node.transport.host_of(flight.branch.url)
+        if not node.slots.take(host):
+            return False
+        reply = None
+        try:
+            reply = node.transport.begin(self._outgoing(flight), lambda: self._gate(flight))
+        except (NotSent, Withdrawn):
+            return False  # the long way looks again, waits for what there is to wait for, and tells what is wrong
+        finally:
+            if reply is None:
+                node.slots.release(host)
+        if reply is None:
+            return False
+        flight.under_way = reply
+        reply.add_done_callback(lambda reply: self._over(flight, host, reply))
+        return True
+
+    def _over(self, flight: Flight, host: str, reply: asyncio.Future[Reply]) -> None:
+        self._node.slots.release(host)
+        self._node.tally.in_flight -= 1
+        self._leaving.discard(flight)
+        if reply.cancelled():
+            return
+        error = reply.exception()
+        if error is None:
+            self._down(flight, self._landing(flight, *outcome_of(reply.result(), words=self._node.reply_words)))
+        elif isinstance(error, CallFailed):
+            self._down(flight, self._landing(flight, Outcome.ERROR, str(error)))
+        else:
+            self._down(flight, self._broken(flight, error))
 
     def keep_only(self, wanted: set[Key]) -> None:
         """Withdraw the wishes that are no longer wanted; what has been sent flies on."""
@@ -88,26 +127,30 @@ class Flights:
         flight.withdrawn = True
         del self._flying[flight.branch.key]
         self._leaving.add(flight)
-        if flight.task is not None:
-            flight.task.cancel()
+        if flight.under_way is not None:
+            flight.under_way.cancel()
 
     async def abandon(self) -> None:
         """Cut everything off: what has been sent is in doubt, and nobody here will hear of it."""
         for flight in list(self._flying.values()):
             self._withdraw(flight)
-        tasks = [flight.task for flight in self._leaving if flight.task is not None]
-        await asyncio.gather(*tasks, return_exceptions=True)
+        leaving = [flight.under_way for flight in self._leaving if flight.under_way is not None]
+        if leaving:
+            await asyncio.gather(*leaving, return_exceptions=True)
 
     async def _fly(self, flight: Flight) -> None:
+        """The long way: queue for a slot, connect, call."""
         try:
             news = await self._call(flight)
         except Exception as error:
-            log.exception("a call broke off: gid=%s", self._row.tx.gid)
-            news = Landing(flight.branch.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
+            news = self._broken(flight, error)
         finally:
             self._leaving.discard(flight)
             if flight.sent:
                 self._node.tally.in_flight -= 1
+        self._down(flight, news)
+
+    def _down(self, flight: Flight, news: Landing | Key | None) -> None:
         if isinstance(news, Landing):
             self._count(news)
         if flight.withdrawn:
@@ -126,26 +169,13 @@ class Flights:
 
     async def _call(self, flight: Flight) -> Landing | Key | None:
         """Fly; None when the gate said no, the bare key when there was no slot."""
-        node, tx = self._node, self._row.tx
-        branch = flight.branch
+        node, branch = self._node, flight.branch
         host = node.transport.host_of(branch.url)
-        began = node.store.now()
-        began_boot = node.clock.boot()
         if not await node.slots.acquire(host, self._patience()):
             return branch.key
         try:
-            call = outgoing(
-                gid=tx.gid,
-                trans_type=tx.trans_type,
-                branch=branch,
-                always_post=not flight.question and self._row.rules.protocol.ops[branch.op].always_post,
-                branch_headers=tx.options.branch_headers,
-                branch_type=node.branch_type,
-                timeout=flight.timeout,
-                epoch=lambda: self._row.tx.version >> TAG_BITS,
-            )
             await self._ready()
-            reply = await node.transport.call(call, lambda: self._gate(flight))
+            reply = await node.transport.call(self._outgoing(flight), lambda: self._gate(flight))
             outcome, text = outcome_of(reply, words=node.reply_words)
         except Withdrawn:
             return None
@@ -153,10 +183,28 @@ class Flights:
             outcome, text = Outcome.ERROR, str(error)
         finally:
             node.slots.release(host)
-        if flight.sent:
-            began, began_boot = flight.sent_at, flight.sent_boot
-        duration = round((node.clock.boot() - began_boot) * 1000)
-        return Landing(branch.key, outcome, text, began, duration, flight.sent)
+        return self._landing(flight, outcome, text)
+
+    def _outgoing(self, flight: Flight) -> Outgoing:
+        node, tx, branch = self._node, self._row.tx, flight.branch
+        return outgoing(
+            gid=tx.gid,
+            trans_type=tx.trans_type,
+            branch=branch,
+            always_post=not flight.question and self._row.rules.protocol.ops[branch.op].always_post,
+            branch_headers=tx.options.branch_headers,
+            branch_type=node.branch_type,
+            timeout=flight.timeout,
+            epoch=lambda: self._row.tx.version >> TAG_BITS,
+        )
+
+    def _landing(self, flight: Flight, outcome: Outcome, text: str) -> Landing:
+        duration = round((self._node.clock.boot() - flight.sent_boot) * 1000)
+        return Landing(flight.branch.key, outcome, text, flight.sent_at, duration, flight.sent)
+
+    def _broken(self, flight: Flight, error: BaseException) -> Landing:
+        log.error("a call broke off: gid=%s", self._row.tx.gid, exc_info=error)
+        return Landing(flight.branch.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
 
     def _patience(self) -> float:
         """How long to queue for a slot: not so long that the row, handed back, would come late for its next try."""

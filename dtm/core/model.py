@@ -6,10 +6,12 @@ All times are UTC milliseconds by the database's clock. Everything is frozen; a 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
+
+from dtm.core.values import replacer
 
 Key = tuple[str, str]
 """A branch's identity within its transaction: `(branch_id, op)`."""
@@ -133,6 +135,9 @@ class Branch:
         return self.status is BranchStatus.FAILED
 
 
+changed_branch = replacer(Branch)
+"""A branch with some fields changed."""
+
 LOG_FIRST, LOG_LAST = 3, 7
 ERROR_CHARS = 1024
 
@@ -145,12 +150,12 @@ def evolve(branch: Branch, outcome: Outcome, op: Op) -> Branch:
     if not branch.pending:
         return branch
     if outcome is Outcome.SUCCESS:
-        return replace(branch, status=BranchStatus.SUCCEED)
+        return changed_branch(branch, status=BranchStatus.SUCCEED)
     if outcome is Outcome.FAILURE and op.may_fail:
-        return replace(branch, status=BranchStatus.FAILED)
+        return changed_branch(branch, status=BranchStatus.FAILED)
     if outcome is Outcome.ONGOING:
         return branch
-    return replace(branch, attempts=branch.attempts + 1)
+    return changed_branch(branch, attempts=branch.attempts + 1)
 
 
 def record(branch: Branch, attempt: Attempt) -> Branch:
@@ -159,7 +164,8 @@ def record(branch: Branch, attempt: Attempt) -> Branch:
     if len(log) > LOG_FIRST + LOG_LAST:
         log = log[:LOG_FIRST] + log[-LOG_LAST:]
     ended = attempt.time + attempt.duration_ms
-    return replace(branch, log=log, answered=branch.answered + 1, ended_at=ended, error=attempt.error[:ERROR_CHARS])
+    error = attempt.error[:ERROR_CHARS]
+    return changed_branch(branch, log=log, answered=branch.answered + 1, ended_at=ended, error=error)
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,6 +219,10 @@ class Transaction:
     def stopped(self) -> bool:
         """Whether only an operator may go on with it: free, in doubt and not due, which a row is in no other case."""
         return self.doubt and not self.owner and self.due_at is None and not self.status.final
+
+
+changed_transaction = replacer(Transaction)
+"""A transaction with some fields changed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Live:
     pass_: Pass
     task: asyncio.Task[None] = field(init=False)
     handed: Start | None = None
+    waiters: list[asyncio.Future[None]] = field(default_factory=list)
 
 
 class Passes:
@@ -81,7 +82,9 @@ class Passes:
         rules = self.node.rules[tx.trans_type]
         now = self.node.store.now()
         try:
-            decision = rules.protocol.plan(snapshot_of(tx, rules, now, parsed_custom(tx.custom_data), recovered=False))
+            decision = rules.protocol.plan(
+                snapshot_of(tx, rules, now, parsed_custom(tx.custom_data), branches=tx.branches, questions=tx.questions)
+            )
         except Exception:
             return False, None  # the pass will find the same, and tell its story
         match decision:
@@ -119,6 +122,9 @@ class Passes:
         finally:
             tx = row.tx
             del self._live[tx.gid]
+            for waiter in live.waiters:
+                if not waiter.done():
+                    waiter.set_result(None)
             if live.handed is not None and _is_later(live.handed.tx, tx) and not self.node.draining:
                 self.start(live.handed)
         if tx.owner == "" and tx.due_at is not None:
@@ -134,7 +140,9 @@ class Passes:
         """Wait until no pass of this transaction runs here; its last state, or None when none ran."""
         tx = None
         while (live := self._live.get(gid)) is not None:
-            await asyncio.wait([live.task])
+            ended = asyncio.get_running_loop().create_future()
+            live.waiters.append(ended)
+            await ended
             tx = live.pass_.row.tx
         return tx
 

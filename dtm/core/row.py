@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import orjson
@@ -20,6 +20,8 @@ from dtm.core.model import (
     Outcome,
     Snapshot,
     Transaction,
+    changed_branch,
+    changed_transaction,
     evolve,
     nothing,
     record,
@@ -65,8 +67,17 @@ def parsed_custom(text: str) -> Mapping[str, Any]:
     return orjson.loads(text) if text else nothing()
 
 
-def snapshot_of(tx: Transaction, rules: Rules, now: int, custom: Mapping[str, Any], recovered: bool) -> Snapshot:
-    """What a plan may see of a transaction."""
+def snapshot_of(
+    tx: Transaction,
+    rules: Rules,
+    now: int,
+    custom: Mapping[str, Any],
+    *,
+    branches: tuple[Branch, ...],
+    questions: Iterable[Branch] = (),
+    recovered: bool = False,
+) -> Snapshot:
+    """What a plan may see of a transaction whose branches and questions stand like this."""
     return Snapshot(
         gid=tx.gid,
         status=tx.status,
@@ -74,13 +85,13 @@ def snapshot_of(tx: Transaction, rules: Rules, now: int, custom: Mapping[str, An
         now=now,
         timeout=rules.timeout(tx),
         request=tx.body,
-        branches=tx.branches,
+        branches=branches,
         options=tx.options,
         custom=custom,
         settings=rules.settings,
         answers={
             question.op: Answer(Outcome.SUCCESS if question.succeeded else Outcome.FAILURE, question.error)
-            for question in tx.questions
+            for question in questions
             if not question.pending
         },
         recovered=recovered,
@@ -127,7 +138,7 @@ class Row:
         """An earlier node may have begun any pending call that can be undone: count it as started (law 5.4)."""
         for key, branch in self._branches.items():
             if branch.pending and not branch.started and branch.op in self.rules.protocol.undoable:
-                self._change(key, replace(branch, started=1))
+                self._change(key, changed_branch(branch, started=1))
 
     def reloaded(self, tx: Transaction) -> None:
         """Somebody else wrote the row: take it, with what landed here folded in again."""
@@ -142,13 +153,20 @@ class Row:
 
     def candidate(self, **changes: Any) -> Transaction:
         """What to write: all that is known now, and these changes."""
-        return replace(
-            self.tx, branches=tuple(self._branches.values()), questions=tuple(self._questions.values()), **changes
-        )
+        branches, questions = tuple(self._branches.values()), tuple(self._questions.values())
+        return changed_transaction(self.tx, branches=branches, questions=questions, **changes)
 
     def snapshot(self, now: int) -> Snapshot:
         """What the plan sees now."""
-        return snapshot_of(self.candidate(), self.rules, now, self.custom, self.recovered)
+        return snapshot_of(
+            self.tx,
+            self.rules,
+            now,
+            self.custom,
+            branches=tuple(self._branches.values()),
+            questions=self._questions.values(),
+            recovered=self.recovered,
+        )
 
     def get(self, key: Key) -> Branch | None:
         """A branch as it stands."""
@@ -176,25 +194,25 @@ class Row:
 
     def skip(self, key: Key, now: int) -> None:
         """Nothing to call (an empty url): success at once."""
-        self._change(key, replace(self._find(key), status=BranchStatus.SUCCEED, ended_at=now))
+        self._change(key, changed_branch(self._find(key), status=BranchStatus.SUCCEED, ended_at=now))
 
     def start(self, key: Key, now: int) -> None:
         """A call is about to leave."""
         branch = self._find(key)
         started_at = now if branch.started_at is None else branch.started_at
-        self._change(key, replace(branch, started=branch.started + 1, started_at=started_at))
+        self._change(key, changed_branch(branch, started=branch.started + 1, started_at=started_at))
 
     def forget_waits(self, until: int | None = None) -> None:
         """Somebody wants it tried now: waits that end by `until` (ms; None: all) count no longer."""
         for branches in (self._branches, self._questions):
             for key, branch in branches.items():
                 if branch.retry_at is not None and (until is None or branch.retry_at <= until):
-                    branches[key] = replace(branch, retry_at=None)
+                    branches[key] = changed_branch(branch, retry_at=None)
                     self._touched.add(key)
 
     def put_off(self, key: Key, now: int, seconds: float) -> None:
         """No slot was to be had: later, and no attempt is counted."""
-        self._change(key, replace(self._find(key), retry_at=now + round(seconds * 1000)))
+        self._change(key, changed_branch(self._find(key), retry_at=now + round(seconds * 1000)))
 
     def land(self, landing: Landing, random: float) -> Branch:
         """Fold a landed call in; `random` in [0, 1) jitters the back-off. Returns the branch as it stands now."""
@@ -204,7 +222,9 @@ class Row:
         text = landing.text[:ERROR_CHARS] if landing.outcome is not Outcome.SUCCESS else ""
         attempt = Attempt(landing.time, landing.duration_ms, landing.outcome, text)
         branch = record(evolve(branch, landing.outcome, op), attempt)
-        branch = replace(branch, retry_at=self._retry_at(branch, landing, random))
+        retry_at = self._retry_at(branch, landing, random)
+        if retry_at != branch.retry_at:
+            branch = changed_branch(branch, retry_at=retry_at)
         self._change(landing.key, branch)
         return branch
 

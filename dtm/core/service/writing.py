@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from dtm.core.errors import Conflict, NotFound, StaleVersion, StoreUnavailable
 from dtm.core.hookspecs import StatusChanged
-from dtm.core.model import Status, Transaction
+from dtm.core.model import Status, Transaction, changed_transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes, Start
 from dtm.core.store.base import Hold, Save
@@ -31,7 +30,7 @@ class Writer:
         hold = self._hold(tx)
         boot = self._node.clock.boot()
         next_at = hold.due_at if not hold.owner else self._first_try(tx)
-        tx = replace(tx, owner=hold.owner, due_at=hold.due_at, doubt=bool(hold.owner), next_at=next_at)
+        tx = changed_transaction(tx, owner=hold.owner, due_at=hold.due_at, doubt=bool(hold.owner), next_at=next_at)
         stored = await self._node.store.insert(tx)
         if stored is None:
             return None
@@ -64,18 +63,18 @@ class Writer:
 
     async def _write(self, before: Transaction, wanted: Transaction) -> Transaction:
         if wanted.status.final:
-            wanted = replace(wanted, finished_at=self._node.store.now())
+            wanted = changed_transaction(wanted, finished_at=self._node.store.now())
         hold = None if before.owner else self._hold(wanted)
         if hold is not None:
             next_at = hold.due_at if not hold.owner else self._first_try(wanted)
-            wanted = replace(wanted, owner=hold.owner, due_at=hold.due_at, next_at=next_at)
+            wanted = changed_transaction(wanted, owner=hold.owner, due_at=hold.due_at, next_at=next_at)
         doubt = True if hold is not None and hold.owner and wanted.status is not Status.ABORTING else None
         boot = self._node.clock.boot()
         with_request = len(wanted.branches) != len(before.branches)
         version = await self._node.store.save(
             Save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
         )
-        stored = replace(wanted, version=version)
+        stored = changed_transaction(wanted, version=version)
         if stored.status is not before.status:
             self._tell(before.status, stored)
         if hold is None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from dataclasses import replace
 
 from dtm.core.clock import Clock
 from dtm.core.errors import DtmError, InvalidRequest, StaleVersion, StoreUnavailable
-from dtm.core.model import Transaction
+from dtm.core.model import Transaction, changed_transaction
 from dtm.core.store.base import IdSource, Save, Store, next_version
 from dtm.core.store.codec import encode_request, encode_state
 from dtm.core.store.group_commit import GroupCommit, Insert, Item, Update, Verdict
@@ -56,7 +55,7 @@ class GroupedStore(Store):
         _check_gid(tx.gid)
         request, state = self._request_of(tx), self._state_of(tx)
         for _ in range(ID_TRIES):
-            stored = replace(
+            stored = changed_transaction(
                 tx, id=self._ids.new_id(self.now()), version=next_version(0, self.rng), updated_at=tx.created_at
             )
             try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -67,6 +68,14 @@ class Transport(ABC):
         False -> Withdrawn. It is asked again before a resend on a fresh connection: False -> CallFailed, as the first
         sending may have been heard. Raises NotSent, Withdrawn or CallFailed.
         """
+
+    def begin(self, outgoing: Outgoing, gate: Callable[[], bool]) -> asyncio.Future[Reply] | None:
+        """Begin a call at once, if all that it takes is at hand; None: nothing was done, so use `call`.
+
+        The future holds what `call` would return or raise; whoever cancels it cuts the call off. Raises NotSent and
+        Withdrawn.
+        """
+        return None
 
     @abstractmethod
     async def close(self) -> None:

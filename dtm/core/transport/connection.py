@@ -14,6 +14,10 @@ class NoReplyBegun(CallFailed):
     """The connection ended before any byte of the reply."""
 
 
+Again = Callable[["asyncio.Future[Reply]"], None]
+"""Takes over a call whose connection ended before any byte of the reply: its future is still to be fulfilled."""
+
+
 class Connection(asyncio.Protocol):
     """A connection that is either idle or waiting for one reply; after anything irregular it is closed.
 
@@ -29,6 +33,7 @@ class Connection(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._again: Again | None = None
         self.used = False
         self.idle_since = 0.0
 
@@ -37,12 +42,14 @@ class Connection(asyncio.Protocol):
         """Whether a call may be sent now: open, and no reply is awaited."""
         return self._waiter is None and self._transport is not None and not self._transport.is_closing()
 
-    def send(self, request: bytes, timeout: float) -> asyncio.Future[Reply]:
+    def send(self, request: bytes, timeout: float, again: Again | None = None) -> asyncio.Future[Reply]:
         """Write a request at once; the future holds the reply, or a CallFailed after `timeout` seconds.
 
-        The connection must be usable. Whoever stops waiting for the future closes the connection.
+        The connection must be usable. Whoever stops waiting for the future closes the connection. `again` is used only
+        if the connection has carried a call before: that it was dead already says nothing about the peer.
         """
         assert self._transport is not None
+        self._again = again if self.used else None
         self.used = True
         self._reader.start()
         self._waiter = waiter = self._loop.create_future()
@@ -104,7 +111,9 @@ class Connection(asyncio.Protocol):
     def _end(self, failure: CallFailed) -> None:
         """Close, and let a call that still waits fail with this."""
         waiter = self._take_waiter()
-        if waiter is not None:
+        if waiter is not None and self._again is not None and isinstance(failure, NoReplyBegun):
+            self._again(waiter)
+        elif waiter is not None:
             waiter.set_exception(failure)
         if self._transport is not None:
             self._transport.abort()

@@ -23,11 +23,17 @@ class Slots:
         """Calls in the queues now."""
         return sum(map(len, self._queues.values()))
 
+    def take(self, host: str) -> bool:
+        """Take a slot if one is free."""
+        used = self._used.get(host, 0)
+        if used == self._per_host:
+            return False
+        self._used[host] = used + 1
+        return True
+
     async def acquire(self, host: str, patience: float) -> bool:
         """Take a slot; False when none came free within `patience` seconds."""
-        used = self._used.get(host, 0)
-        if used < self._per_host:
-            self._used[host] = used + 1
+        if self.take(host):
             return True
         self.waited += 1
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
