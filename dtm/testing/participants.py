@@ -52,8 +52,7 @@ class Participants:
 
     async def call(self, node: str, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """One call, from connecting to the reply."""
-        query = parse_qs(urlsplit(outgoing.url).query)
-        key = (query["branch_id"][0], query["op"][0])
+        key = _key(outgoing)
         await asyncio.sleep(self._rng.choice(DELAYS))
         kind = self._next(key)
         if kind == "refused":
@@ -63,6 +62,17 @@ class Participants:
             raise Withdrawn
         self._asked[key] += 1
         return await self._serve(node, key, kind, outgoing.timeout)
+
+    def begin(self, node: str, outgoing: Outgoing, gate: Callable[[], bool]) -> asyncio.Future[Reply] | None:
+        """One call at once, as on a kept connection; most of the time there is none."""
+        key = _key(outgoing)
+        kind = self._next(key)
+        if kind == "refused" or self._rng.random() < 0.7:
+            return None
+        if not gate():
+            raise Withdrawn
+        self._asked[key] += 1
+        return self._loop.create_task(self._serve(node, key, kind, outgoing.timeout))
 
     def _next(self, key: Key) -> str:
         nth = self._asked[key]
@@ -103,6 +113,11 @@ class Participants:
         self._history.add(self._loop.time(), kind, node, key=key, text=text)
 
 
+def _key(outgoing: Outgoing) -> Key:
+    query = parse_qs(urlsplit(outgoing.url).query)
+    return query["branch_id"][0], query["op"][0]
+
+
 class _Way(Transport):
     """One node's transport."""
 
@@ -117,6 +132,10 @@ class _Way(Transport):
     def problem_with(self, url: str) -> str | None:
         """Every url is somebody's."""
         return None
+
+    def begin(self, outgoing: Outgoing, gate: Callable[[], bool]) -> asyncio.Future[Reply] | None:
+        """Pass it on."""
+        return self._participants.begin(self._node, outgoing, gate)
 
     async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """Pass it on."""
