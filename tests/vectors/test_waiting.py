@@ -61,6 +61,7 @@ async def test_abort_waits_when_the_stored_options_say_so(
 )
 async def test_submit_of_a_message(inside: Inside, participants: Participants, answer: Reply, message: str) -> None:
     participants.answer("TransIn", answer)
+    participants.delay("TransIn", 0.05)  # both are called at once, and the last answer counts
     heard = await inside.post("submit", msg2(participants, "g", wait_result=True))
     assert heard == conflict(message, "submitted")
     await inside.tick()
