@@ -176,7 +176,7 @@ class Custody:
         again.
         """
         text = f"the database has lost commits: version {self.row.tx.version} was stored, now it is {tx.version}"
-        stopped = replace(tx, owner="", due_at=None, next_at=None, doubt=True, trouble=text)
+        stopped = changed_transaction(tx, owner="", due_at=None, next_at=None, doubt=True, trouble=text)
         try:
             await self.node.store.save(Save(stopped, tx.version, hold=Hold("", None), doubt=True))
         except DtmError as error:
