@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 import click
 
@@ -22,13 +23,14 @@ def main() -> None:
 @store_option
 @click.option("--host", metavar="HOST", help="Address to listen on (127.0.0.1).")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port to listen on (36789); 0 picks a free one.")
+@click.option("--processes", type=click.IntRange(1, 256), help="Processes that share the port (1); mysql:// only.")
 @click.option("--allow-orphans", is_flag=True, help="Start although unfinished transactions need a missing protocol.")
 @refusing
-def serve(path: str | None, store: str | None, host: str | None, port: int | None, allow_orphans: bool) -> None:
+def serve(path: str | None, allow_orphans: bool, **overrides: Any) -> None:
     """Run a coordinator."""
     from dtm import process
 
-    process.serve(settings(path, store=store, host=host, port=port), allow_orphans=allow_orphans)
+    sys.exit(process.serve(settings(path, **overrides), allow_orphans=allow_orphans))
 
 
 @main.command()

@@ -26,6 +26,7 @@ from dtm.core.metrics import Metrics
 from dtm.core.metrics.events import Events
 from dtm.core.metrics.families import Parts
 from dtm.core.metrics.lag import LoopLag
+from dtm.core.metrics.siblings import Place
 from dtm.core.node import Node
 from dtm.core.passes import Passes
 from dtm.core.retention import Retention
@@ -78,6 +79,7 @@ class App:
     """One coordinator. `start()` makes it serve, `stop()` drains it; in between it is the parts named here.
 
     clock_offset: seconds added to the store's time, for tests. store and transport replace the configured ones.
+    place: which of several processes this is, that share a port.
     """
 
     def __init__(
@@ -89,6 +91,7 @@ class App:
         rng: random.Random | None = None,
         store: Store | None = None,
         transport: Transport | None = None,
+        place: Place | None = None,
     ) -> None:
         self.settings = settings
         self.clock = clock or SystemClock()
@@ -113,9 +116,9 @@ class App:
         self.service = self._service()
         self.door = Door()
         self.traffic = Traffic()
-        self.lag = LoopLag()
+        lag = LoopLag()
         self.metrics = Metrics(
-            Parts(self.node, self.passes, self.scheduler, self.door, self.traffic, self.events, self.lag)
+            Parts(self.node, self.passes, self.scheduler, self.door, self.traffic, self.events, lag), place
         )
         self.server: HTTPServer | None = None
         self.port = settings.port
@@ -171,16 +174,17 @@ class App:
                 await self._refuse_orphans()
             if schedule and (released := await self.store.release()):
                 log.warning("%d transactions in quarantine are tried again", released)
+            await self.metrics.start()
             if serve:
                 self._listen()
         except BaseException:
+            await self.metrics.stop()
             await self.store.close()
             raise
         if schedule:
             self.scheduler.start()
             if self.retention is not None:
                 self.retention.start()
-        self.lag.start()
         gc.collect()
         gc.freeze()  # what has been loaded by now stays; the collector need not look at it again
 
@@ -201,7 +205,7 @@ class App:
     def _listen(self) -> None:
         host, port = self.settings.host, self.settings.port
         try:
-            sockets = bind_sockets(port, address=host)
+            sockets = bind_sockets(port, address=host, reuse_port=self.settings.processes > 1)
         except (OSError, socket.gaierror) as error:
             raise StartupError(f"cannot listen on {host}:{port}: {error}") from error
         self.port = sockets[0].getsockname()[1]
@@ -214,7 +218,6 @@ class App:
     async def stop(self) -> None:
         """Accept nothing new, let calls land within the grace, park, let go of everything (law 5.13)."""
         self.door.shut()
-        self.lag.stop()
         if self.server is not None:
             self.server.stop()
         ending = [self.scheduler.stop(self.settings.shutdown_grace)]
@@ -224,6 +227,7 @@ class App:
         if self.server is not None:
             await self._hang_up(self.server)
         await self.passes.drain(0)  # what the last requests have started meanwhile
+        await self.metrics.stop()
         for alerts in self.alerts:
             await alerts.close()
         await self.transport.close()

@@ -58,6 +58,7 @@ class Settings:
     store: str = field(default="sqlite:///dtm.db", repr=False)
     host: str = "127.0.0.1"
     port: int = 36789
+    processes: int = 1
     retry_interval: float = 10.0
     retry_interval_max: float = 60.0
     request_timeout: float = 3.0
@@ -243,6 +244,8 @@ def _contradictions(settings: Settings) -> Iterator[str]:
             yield f"host: listening on {settings.host} needs auth: tokens, or none if everybody may use the API"
         if settings.callbacks_allow is None:
             yield f"host: listening on {settings.host} needs callbacks.allow: the participants that may be called"
+    if settings.processes > 1 and not settings.store.startswith("mysql://"):
+        yield "processes: more than one needs a store that they can share, mysql://..."
     if settings.retry_interval_max < settings.retry_interval:
         yield "retry_interval_max: must not be below retry_interval"
     if isinstance(settings.auth, tuple) and len({each.token for each in settings.auth}) < len(settings.auth):
