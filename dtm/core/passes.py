@@ -125,7 +125,7 @@ class Passes:
             for waiter in live.waiters:
                 if not waiter.done():
                     waiter.set_result(None)
-            if live.handed is not None and _is_later(live.handed.tx, tx) and not self.node.draining:
+            if live.handed is not None and _is_later(live.handed.tx, tx):
                 self.start(live.handed)
         if tx.owner == "" and tx.due_at is not None:
             self.on_parked(tx.due_at)

@@ -55,6 +55,22 @@ async def test_a_row_that_another_node_has_had_begins_anew(inside: Inside, parti
     assert (stored["01", "action"].status, stored["01", "action"].attempts) == (BranchStatus.SUCCEED, 0)
 
 
+async def test_what_it_claims_while_it_is_told_to_stop_is_let_go_of(inside: Inside, participants: Participants) -> None:
+    """Also when its own pass still has the row as it was before another node had it."""
+    participants.delay("a", 0.5)
+    await inside.post("submit", saga(participants, "g", "a", "b"))
+    await until(lambda: len(participants.calls) == 1)
+    store = inside.app.store
+    store.clock_offset = 60
+    assert len(await store.claim_due("another-1", 1, 15)) == 1
+    store.clock_offset = 120
+    assert await inside.app.scheduler.claim_once() == 1
+    inside.app.node.draining = True
+    await inside.idle()
+    assert (await store.load("g")).owner == ""
+    assert participants.of("g") == ["action 01 POST a"]
+
+
 async def test_a_claim_of_its_own_in_the_middle_of_a_renewal(
     inside: Inside, participants: Participants, monkeypatch: pytest.MonkeyPatch
 ) -> None:
