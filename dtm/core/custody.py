@@ -183,6 +183,7 @@ class Custody:
             self.changed = True
             await self._pause_after(error)
             return
+        self.node.tally.lost_commits += 1
         log.critical("stopped, %s: gid=%s status=%s", text, tx.gid, tx.status)
         raise LostLease
 

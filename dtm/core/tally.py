@@ -46,4 +46,6 @@ class Tally:
     """Calls that failed before a byte was sent."""
     bad_plans: int = 0
     stale_leases: int = 0
-    """Passes that found their row in other hands: whatever they still wrote was refused."""
+    """Passes that found their row in other hands, or gone: whatever they still wrote was refused."""
+    lost_commits: int = 0
+    """Transactions stopped because the database knew less of them than had been stored."""

@@ -73,6 +73,21 @@ async def test_a_lost_lease_and_a_lost_save(inside: Inside, participants: Partic
     assert figures.value("dtm_calls_in_flight") == 0
 
 
+async def test_a_database_that_has_lost_a_commit(inside: Inside, participants: Participants, tmp_path: Path) -> None:
+    participants.delay("do", 0.5)
+    await inside.post("submit", saga(participants, "g"))
+    while not participants.calls:
+        await asyncio.sleep(0.01)
+    with sqlite3.connect(tmp_path / "dtm.db", timeout=10) as db:
+        db.execute("UPDATE dtm_transaction SET version = 0")
+    db.close()
+    await inside.idle()
+    figures = await figures_of(inside)
+    assert figures.value("dtm_lost_commits_total") == 1
+    status, page = await inside.get("all", attention=1)
+    assert (status, ["lost commits" in each["trouble"] for each in page["transactions"]]) == (200, [True])
+
+
 async def test_a_row_taken_over_in_doubt(inside: Inside, participants: Participants) -> None:
     participants.answer("do", ERROR)
     await inside.submit(saga(participants, "g"))

@@ -100,6 +100,8 @@ def of_the_node(parts: Parts) -> Iterator[Metric]:
     yield _one_counter("dtm_bad_plans_total", "Plans that made no sense", node.tally.bad_plans)
     text = "Passes that found their row in other hands"
     yield _one_counter("dtm_stale_epoch_total", text, node.tally.stale_leases)
+    text = "Transactions stopped because the database has lost commits"
+    yield _one_counter("dtm_lost_commits_total", text, node.tally.lost_commits)
     yield _one_counter("dtm_unfit_rows_total", "Times that a row could not be run", quarantine.unfit)
     yield _one_counter("dtm_quarantined_total", "Rows put into quarantine", quarantine.quarantined)
     yield _one_gauge("dtm_requests_running", "Requests not answered yet", parts.door.inside)
