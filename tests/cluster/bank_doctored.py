@@ -56,7 +56,9 @@ def forbidden_move(h: History) -> None:
 
 def after_the_end(h: History) -> None:
     change = last(h, some(h, "saga", "failed"))
-    h.changes.append(replace(change, before="failed", expected=change.version, version=change.version + 2**TAG_BITS))
+    ending = (change.ending[0], "another reason", "")
+    later = change.version + 2**TAG_BITS
+    h.changes.append(replace(change, before="failed", ending=ending, expected=change.version, version=later))
 
 
 def branch_turns(h: History) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 TAG_BITS = 24
 STATUSES = {1: "prepared", 2: "submitted", 3: "aborting", 4: "succeed", 5: "failed"}
-FINAL = ("succeed", "failed")
+FINAL = frozenset({"succeed", "failed"})
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,8 @@ class Row:
 class Change:
     """One change of a row, as a trigger saw it; `before` is "" and `expected` 0 when the row was made.
 
-    claimed_doubt: the mark of doubt that a claim found, in the change that claims.
+    claimed_doubt: the mark of doubt that a claim found, in the change that claims. ending: when it finished, the reason
+    and the result.
     """
 
     gid: str
@@ -140,6 +141,7 @@ class Change:
     owner_before: str
     owner: str
     claimed_doubt: bool
+    ending: tuple[int | None, str, str]
     standings: list[dict[str, Any]]
     """How the branches stand after it, in the order of the row's `branches`; none: as they were made."""
 
@@ -221,15 +223,17 @@ AUDIT = (
     "CREATE SEQUENCE audit_order",
     """CREATE TABLE audit (
         number BIGINT PRIMARY KEY, gid VARBINARY(512), status_before INT, status INT, expected BIGINT, version BIGINT,
-        owner_before VARCHAR(128), owner VARCHAR(128), doubt INT, state LONGTEXT) CHARACTER SET utf8mb4""",
+        owner_before VARCHAR(128), owner VARCHAR(128), doubt INT, finished BIGINT,
+        state LONGTEXT) CHARACTER SET utf8mb4""",
     """CREATE TRIGGER audit_made AFTER INSERT ON dtm_transaction FOR EACH ROW INSERT INTO audit VALUES (
-        NEXT VALUE FOR audit_order, NEW.gid, 0, NEW.status, 0, NEW.version, '', NEW.owner, 0, NEW.state)""",
+        NEXT VALUE FOR audit_order, NEW.gid, 0, NEW.status, 0, NEW.version, '', NEW.owner, 0,
+        NEW.finished_at, NEW.state)""",
     """CREATE TRIGGER audit_changed AFTER UPDATE ON dtm_transaction FOR EACH ROW
         IF (OLD.status, OLD.version, OLD.owner, OLD.doubt, OLD.state, OLD.request)
             <> (NEW.status, NEW.version, NEW.owner, NEW.doubt, NEW.state, NEW.request) THEN
             INSERT INTO audit VALUES (
                 NEXT VALUE FOR audit_order, NEW.gid, OLD.status, NEW.status, OLD.version, NEW.version,
-                OLD.owner, NEW.owner, NEW.doubt, NEW.state);
+                OLD.owner, NEW.owner, NEW.doubt, NEW.finished_at, NEW.state);
         END IF""",
 )
 """An audit trail in the database. A sequence and not AUTO_INCREMENT, for the product uses LAST_INSERT_ID."""
@@ -246,12 +250,21 @@ def read_rows(run: Any) -> dict[str, Row]:
 
 def read_changes(run: Any) -> list[Change]:
     """The audit trail of a database."""
-    columns = "gid, status_before, status, expected, version, owner_before, owner, doubt, state"
-    return [
-        Change(
-            gid.decode(), STATUSES.get(before, ""), STATUSES[after], expected, version, owner_before, owner,
-            owner != owner_before and bool(doubt & 2), json.loads(state).get("branches", []),
-        )
-        for gid, before, after, expected, version, owner_before, owner, doubt, state
-        in run(f"SELECT {columns} FROM audit ORDER BY number")
-    ]  # fmt: skip
+    columns = "gid, status_before, status, expected, version, owner_before, owner, doubt, finished, state"
+    return [_change(*row) for row in run(f"SELECT {columns} FROM audit ORDER BY number")]
+
+
+def _change(gid, before, after, expected, version, owner_before, owner, doubt, finished, state) -> Change:
+    document = json.loads(state)
+    return Change(
+        gid=gid.decode(),
+        before=STATUSES.get(before, ""),
+        after=STATUSES[after],
+        expected=expected,
+        version=version,
+        owner_before=owner_before,
+        owner=owner,
+        claimed_doubt=owner != owner_before and bool(doubt & 2),
+        ending=(finished, document.get("reason", ""), document.get("result", "")),
+        standings=document.get("branches", []),
+    )

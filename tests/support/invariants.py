@@ -63,9 +63,13 @@ def moves_are_allowed(h: History) -> Iterator[str]:
 
 
 def the_end_is_the_end(h: History) -> Iterator[str]:
-    for change in h.changes:
-        if change.before in FINAL:
-            yield f"{change.gid} was changed after its end: {change}"
+    """Once final, neither the status nor when, why and with what it ended ever changes. (An owner may still let go.)"""
+    for gid, changes in h.story.items():
+        ends = {
+            (change.after, *change.ending) for change in changes if FINAL.intersection((change.before, change.after))
+        }
+        if len(ends) > 1:
+            yield f"{gid} was changed after its end: {ends}"
 
 
 def branches_end_once(h: History) -> Iterator[str]:
