@@ -5,10 +5,10 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo needs test check lint types imports bank soak bench galera wheel clean
+.PHONY: help demo needs test check lint types imports bank soak bench galera crash-points wheel clean
 
 help:  ## Show this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
 
 $(STAMP): pyproject.toml packaging/dtm-client/pyproject.toml
 	@command -v $(PYTHON) >/dev/null || { echo "python 3.11 or newer is needed: apt-get install python3 python3-venv"; exit 1; }
@@ -51,6 +51,9 @@ soak: $(STAMP) needs  ## Three nodes under load for five minutes: no call of a b
 
 galera: $(STAMP) needs  ## A Galera cluster of which a server is killed under load; SAGAS=1000 in each stage
 	GALERA_SAGAS=$(or $(SAGAS),1000) $(BIN)/python -m pytest -s tests/store/test_mysql_galera.py
+
+crash-points: $(STAMP) needs  ## A coordinator killed before and after each message that it exchanges, restarted and taken over
+	CRASH_POINTS_ALL=1 $(BIN)/python -m pytest tests/crash/test_every_point.py
 
 wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewhere
 	$(BIN)/python tests/wheel.py

@@ -9,17 +9,18 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
 from bank_nemesis import Nemesis, blows_to_a_node, blows_to_the_database
 from bank_workload import BANKS, accounts, transfers
 
-from tests.support.bank import Bank
+from tests.support.bank import Bank, written_down
 from tests.support.careful import Careful
 from tests.support.client import Client
 from tests.support.coordinator import Coordinator
-from tests.support.history import AUDIT, History, Recorder, Transfer, read_changes, read_rows
+from tests.support.history import AUDIT, History, Recorder, Transfer
 from tests.support.mariadb import MariaDB, database_of
 
 NODES = 3
@@ -127,7 +128,8 @@ class BankRun:
                 node.kill()
             for bank in self.banks:
                 bank.close()
-        return Run(self._history(wanted), Counter(nemesis.counts))
+        query = partial(self.server.run, database=self.database)
+        return Run(written_down(self.banks, self.recorder, wanted, [query]), Counter(nemesis.counts))
 
     def _strike(self, nemesis: Nemesis) -> None:
         plan = self.plan
@@ -184,23 +186,3 @@ class BankRun:
         while left := self.server.run(unfinished, database=self.database):
             assert time.monotonic() < deadline, f"they do not end: {left}"
             time.sleep(0.2)
-
-    def _history(self, wanted: list[Transfer]) -> History:
-        def run(statement: str) -> list[tuple]:
-            return self.server.run(statement, database=self.database)
-
-        banks = self.banks
-        return History(
-            banks=[bank.name for bank in banks],
-            opening={(bank.name, name): balance for bank in banks for name, balance in bank.opening.items()},
-            transfers={transfer.gid: transfer for transfer in wanted},
-            events=self.recorder.events,
-            served=[call for bank in banks for call in bank.served],
-            entries=[entry for bank in banks for entry in bank.entries()],
-            barrier=[row for bank in banks for row in bank.barrier()],
-            accounts=[account for bank in banks for account in bank.accounts()],
-            faults=[fault for bank in banks for fault in bank.faults],
-            rows=read_rows(run),
-            changes=read_changes(run),
-            nemesis=self.recorder.nemesis,
-        )

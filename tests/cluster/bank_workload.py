@@ -9,7 +9,7 @@ from tests.support.history import Leg, Transfer
 
 BANKS = 3
 ACCOUNTS = 100
-OPENING = 200
+OPENING = 400
 """Units in each account before it begins."""
 
 CLOSED_ACCOUNTS = range(10)

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from tests.support.bank import Bank
+from tests.support.bank import Bank, written_down
 from tests.support.careful import Careful
 from tests.support.client import Client
 from tests.support.crossing import Crossing
-from tests.support.history import AUDIT, FINAL, History, Leg, Recorder, Transfer, read_changes, read_rows
+from tests.support.history import AUDIT, FINAL, History, Leg, Recorder, Transfer
 from tests.support.mariadb import MariaDB, database_of
 from tests.support.nursery import Child, Nursery
 
@@ -161,7 +161,7 @@ class Play:
     def __init__(self, folder: Path, server: MariaDB) -> None:
         ticks = itertools.count(1)
         self.recorder = Recorder()
-        self.transfers: dict[str, Transfer] = {}
+        self.transfers: list[Transfer] = []
         self.banks = [
             Bank(f"bank {n}", folder / f"bank-{n}.db", accounts, ticks=ticks) for n, accounts in enumerate(ACCOUNTS)
         ]
@@ -179,7 +179,7 @@ class Play:
         queue: SimpleQueue[Point] = SimpleQueue()
         for point in points:
             queue.put(point)
-            self.transfers[point.transfer.gid] = point.transfer
+            self.transfers.append(point.transfer)
         seen: dict[Point, int] = {}
 
         def work(stand: Stand) -> None:
@@ -200,20 +200,7 @@ class Play:
 
     def history(self) -> History:
         """Of everything that was played."""
-        banks = self.banks
-        return History(
-            banks=[bank.name for bank in banks],
-            opening={(bank.name, name): balance for bank in banks for name, balance in bank.opening.items()},
-            transfers=self.transfers,
-            events=self.recorder.events,
-            served=[call for bank in banks for call in bank.served],
-            entries=[entry for bank in banks for entry in bank.entries()],
-            barrier=[row for bank in banks for row in bank.barrier()],
-            accounts=[account for bank in banks for account in bank.accounts()],
-            faults=[fault for bank in banks for fault in bank.faults],
-            rows={gid: row for stand in self.stands for gid, row in read_rows(stand.query).items()},
-            changes=[change for stand in self.stands for change in read_changes(stand.query)],
-        )
+        return written_down(self.banks, self.recorder, self.transfers, [stand.query for stand in self.stands])
 
 
 def _next(queue: SimpleQueue[Point]) -> Point | None:

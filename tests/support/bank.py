@@ -10,11 +10,22 @@ import json
 import random
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dtm.demo.ledger import EFFECTS, MAY_REFUSE, Barrier, Call, Refused
-from tests.support.history import Account, BarrierRow, Entry, Served
+from tests.support.history import (
+    Account,
+    BarrierRow,
+    Entry,
+    History,
+    Query,
+    Recorder,
+    Served,
+    Transfer,
+    read_changes,
+    read_rows,
+)
 from tests.support.participants import ERROR, OK, ONGOING, Participants, Reply, Seen, failure
 
 BOOKS = """
@@ -175,3 +186,23 @@ class Bank(Participants):
 
 def _key(call: Call) -> tuple[str, str, str]:
     return call.gid, call.branch_id, call.op
+
+
+def written_down(
+    banks: Sequence[Bank], recorder: Recorder, transfers: Iterable[Transfer], databases: Sequence[Query]
+) -> History:
+    """The history of a run, when all is quiet: from the banks, the clients and the coordinators' databases."""
+    return History(
+        banks=[bank.name for bank in banks],
+        opening={(bank.name, name): balance for bank in banks for name, balance in bank.opening.items()},
+        transfers={transfer.gid: transfer for transfer in transfers},
+        events=recorder.events,
+        served=[call for bank in banks for call in bank.served],
+        entries=[entry for bank in banks for entry in bank.entries()],
+        barrier=[row for bank in banks for row in bank.barrier()],
+        accounts=[account for bank in banks for account in bank.accounts()],
+        faults=[fault for bank in banks for fault in bank.faults],
+        rows={gid: row for query in databases for gid, row in read_rows(query).items()},
+        changes=[change for query in databases for change in read_changes(query)],
+        nemesis=recorder.nemesis,
+    )

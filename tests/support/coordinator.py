@@ -72,7 +72,10 @@ class Coordinator:
         assert process is not None
         if process.poll() is None:
             process.send_signal(signum)
-        code = process.wait(within)
+        try:
+            code = process.wait(within)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"it does not end: {self.log.read_text()[-5000:]}") from None
         if process.stdout:
             process.stdout.close()
         return code

@@ -10,12 +10,15 @@ import json
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
 TAG_BITS = 24
+Query = Callable[[str], Sequence[tuple]]
+"""Runs a statement in a coordinator's database."""
+
 STATUSES = {1: "prepared", 2: "submitted", 3: "aborting", 4: "succeed", 5: "failed"}
 FINAL = frozenset({"succeed", "failed"})
 
@@ -239,19 +242,19 @@ AUDIT = (
 """An audit trail in the database. A sequence and not AUTO_INCREMENT, for the product uses LAST_INSERT_ID."""
 
 
-def read_rows(run: Any) -> dict[str, Row]:
-    """The rows of a database; `run` runs a statement."""
-    rows = run("SELECT gid, status, owner, request FROM dtm_transaction")
+def read_rows(query: Query) -> dict[str, Row]:
+    """The rows of a database."""
+    rows = query("SELECT gid, status, owner, request FROM dtm_transaction")
     return {
         gid.decode(): Row(gid.decode(), STATUSES[status], owner, json.loads(request))
         for gid, status, owner, request in rows
     }
 
 
-def read_changes(run: Any) -> list[Change]:
+def read_changes(query: Query) -> list[Change]:
     """The audit trail of a database."""
     columns = "gid, status_before, status, expected, version, owner_before, owner, doubt, finished, state"
-    return [_change(*row) for row in run(f"SELECT {columns} FROM audit ORDER BY number")]
+    return [_change(*row) for row in query(f"SELECT {columns} FROM audit ORDER BY number")]
 
 
 def _change(gid, before, after, expected, version, owner_before, owner, doubt, finished, state) -> Change:
