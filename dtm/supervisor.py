@@ -60,7 +60,7 @@ class Supervisor:
         self._selector = selectors.DefaultSelector()
         self._lifeline, self._lifeline_end = os.pipe()
         self._heard, self._signals = socket.socketpair()
-        self._told = 0
+        self._told = False
         self._serving = False
         self._status = 0
 
@@ -98,7 +98,7 @@ class Supervisor:
 
     def _stop(self) -> None:
         """Tell all children to drain."""
-        self._told += 1
+        self._told = True
         if self._lifeline_end >= 0:
             os.close(self._lifeline_end)
             self._lifeline_end = -1

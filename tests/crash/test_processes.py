@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from dtm.core.errors import StartupError
+from dtm.supervisor import reserve
 from tests.support.coordinator import FAST, Coordinator
 from tests.support.figures import Figures, scrape
 from tests.support.mariadb import MariaDB, database_of, free_port
@@ -195,6 +197,18 @@ def test_a_store_of_one_process_is_refused(tmp_path: Path, place: str) -> None:
 def test_what_all_of_them_would_say_is_said_once(tmp_path: Path) -> None:
     line = refused(tmp_path, "--store", f"mysql://nobody@127.0.0.1:{free_port()}/nothing", "--port", "0")
     assert line.startswith("dtm: store mysql://")
+
+
+def test_one_port_is_held_on_every_address_of_a_name() -> None:
+    held = reserve("localhost", 0)
+    ports = {each.getsockname()[1] for each in held}
+    assert len(ports) == 1
+    with pytest.raises(StartupError, match=r"cannot listen on host\.invalid:0"):
+        reserve("host.invalid", 0)
+    for each in held:  # nobody listens there: a connection is refused
+        with socket.socket(each.family) as client, pytest.raises(ConnectionRefusedError):
+            client.connect(each.getsockname())
+        each.close()
 
 
 def test_a_port_that_somebody_has(tmp_path: Path, store: str) -> None:
