@@ -195,8 +195,8 @@ class Pass:
             return False
         self.node.tally.calls_sent += 1
         self.node.tally.in_flight += not flight.sent
-        flight.sent, flight.sent_boot, flight.sent_at = True, self.node.clock.boot(), self.node.store.now()
-        self.row.start(flight.branch.key, flight.sent_at)
+        flight.sent, flight.sent_boot = True, self.node.clock.boot()
+        flight.sent_at = self.row.start(flight.branch.key, self.node.store.now())
         self.custody.mark_dirty()
         return True
 

@@ -119,7 +119,7 @@ class Row:
         self.rules = rules
         self.recovered = recovered
         self.custom = parsed_custom(tx.custom_data)
-        self.dirty = False
+        self._after = 0
         self._touched: set[Key] = set()
         self._branches: dict[Key, Branch] = {}
         self._questions: dict[Key, Branch] = {}
@@ -182,7 +182,6 @@ class Row:
         self._questions[question.key] = question
 
     def _change(self, key: Key, branch: Branch) -> None:
-        self.dirty = True
         self._touched.add(key)
         if key in self._branches:
             self._branches[key] = branch
@@ -196,11 +195,13 @@ class Row:
         """Nothing to call (an empty url): success at once."""
         self._change(key, changed_branch(self._find(key), status=BranchStatus.SUCCEED, ended_at=now))
 
-    def start(self, key: Key, now: int) -> None:
-        """A call is about to leave."""
+    def start(self, key: Key, now: int) -> int:
+        """A call is about to leave; when (ms). It is later than what has landed, so that times tell who came first."""
+        now = max(now, self._after)
         branch = self._find(key)
         started_at = now if branch.started_at is None else branch.started_at
         self._change(key, changed_branch(branch, started=branch.started + 1, started_at=started_at))
+        return now
 
     def forget_waits(self, until: int | None = None) -> None:
         """Somebody wants it tried now: waits that end by `until` (ms; None: all) count no longer."""
@@ -219,6 +220,7 @@ class Row:
         branch = self._find(landing.key)
         question = landing.key not in self._branches
         op = QUESTION if question else self.rules.protocol.ops[branch.op]
+        self._after = max(self._after, landing.time + 1)
         text = landing.text[:ERROR_CHARS] if landing.outcome is not Outcome.SUCCESS else ""
         attempt = Attempt(landing.time, landing.duration_ms, landing.outcome, text)
         branch = record(evolve(branch, landing.outcome, op), attempt)

@@ -27,8 +27,6 @@ def saga(participants: Participants, gid: str, **more: object) -> dict[str, obje
 def test_a_finished_saga(coordinator: Coordinator, participants: Participants, dtm: Callable[..., Ran]) -> None:
     participants.answer("A", ONGOING, (500, "\x1b[2J[red]oh[/red]\r\n"))
     participants.answer("B", failure("no"))
-    for name in ("A", "B", "BRevert"):  # so that no two calls begin in the same millisecond
-        participants.delay(name, 0.005)
     coordinator.client.post("submit", saga(participants, "g"))
     coordinator.client.until_final("g")
     ran = dtm("show", "g", "--server", coordinator.url + "/")
