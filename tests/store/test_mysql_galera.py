@@ -15,10 +15,10 @@ from collections import Counter
 from http.client import HTTPException
 
 import pytest
-from mysql_faults import some_rows
+from mysql_faults import some_rows, until
 from store_values import LEASE, free, owned
 
-from dtm.core.errors import StaleVersion, StoreUnavailable
+from dtm.core.errors import OutcomeUnknown, StaleVersion, StoreUnavailable
 from dtm.core.store.base import Save
 from dtm.core.store.mysql import MysqlStore
 from dtm.core.store.mysql_schema import migrations
@@ -27,7 +27,7 @@ from tests.support.coordinator import FAST, Coordinator
 from tests.support.galera import Galera
 from tests.support.ledger import CLOSED, Ledger
 from tests.support.mariadb import database_of
-from tests.support.waiting import until
+from tests.support.waiting import until as wait_until
 
 SAGAS = int(os.environ.get("GALERA_SAGAS", "100"))
 CLIENTS = 12
@@ -138,6 +138,46 @@ async def test_a_server_that_is_not_ready_does_nothing(stores, galera):
     assert await store.save(Save(tx, tx.version))
 
 
+@pytest.mark.gen_test(timeout=110)
+async def test_a_server_is_cut_off_from_the_others(stores, galera):
+    """What it had confirmed is on the others too; what it refuses is nowhere; it comes back by itself."""
+    here, there, elsewhere = stores
+    fates = {"stored": set(), "refused": set(), "unknown": set()}
+    enough = asyncio.Event()
+
+    async def client(store, name):
+        for number in itertools.count():
+            gid, fate = f"{name}-{number}", "stored"
+            try:
+                await store.insert(owned(store, gid))
+            except StoreUnavailable:
+                fate = "refused"
+            except OutcomeUnknown:
+                fate = "unknown"
+            fates[fate].add(gid)
+            if enough.is_set():
+                return
+            await asyncio.sleep(0.02)
+
+    clients = [asyncio.ensure_future(client(store, f"c{i}")) for i, store in enumerate((here, there) * 3)]
+    await asyncio.to_thread(galera.nodes[1].run, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
+    await until(lambda: fates["refused"], within=60)
+    with pytest.raises(StoreUnavailable, match="1047"):
+        await there.load("c0-0")
+    await asyncio.to_thread(galera.nodes[1].run, "SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'")
+    await asyncio.to_thread(galera.nodes[1].wait_until_synced)
+    enough.set()
+    await asyncio.gather(*clients)
+    found = {gid for gids in fates.values() for gid in gids if await elsewhere.load(gid)}
+    assert fates["stored"] <= found <= fates["stored"] | fates["unknown"]
+    await until(lambda: len(checksums(galera, here.address.database)) == 1)
+
+
+def checksums(galera, database):
+    """One, when all servers have the same rows."""
+    return {node.run("CHECKSUM TABLE dtm_transaction", database=database) for node in galera.nodes}
+
+
 @pytest.fixture
 def ledger():
     bank = Ledger(slow=0.05)
@@ -209,20 +249,20 @@ class Customers:
 def test_a_server_is_killed_and_joins_again_under_load(galera, coordinators, ledger):
     customers = Customers(ledger, coordinators)
     try:
-        until(lambda: len(customers.answers) > SAGAS, within=120)
+        wait_until(lambda: len(customers.answers) > SAGAS, within=120)
         galera.nodes[1].kill()
         before = customers.answered[0]
-        until(lambda: customers.answered[0] > before + SAGAS, within=120)
+        wait_until(lambda: customers.answered[0] > before + SAGAS, within=120)
         galera.nodes[1].start()
         before = customers.answered[1]
-        until(lambda: customers.answered[1] > before + SAGAS, within=120)
+        wait_until(lambda: customers.answered[1] > before + SAGAS, within=120)
     finally:
         customers.stop()
     endings = {gid: coordinators[0].client.until_final(gid, within=60) for gid in customers.answers}
     print(f"sagas={len(endings)} by coordinator={dict(customers.answered)} endings={dict(Counter(endings.values()))}")
     check(customers.answers, endings, ledger)
     database = database_of(coordinators[0].folder.parent)
-    until(lambda: len({node.run("CHECKSUM TABLE dtm_transaction", database=database) for node in galera.nodes}) == 1)
+    wait_until(lambda: len(checksums(galera, database)) == 1)
 
 
 def check(answers, endings, ledger):

@@ -55,6 +55,10 @@ class Node(MariaDB):
 
     def _wait_until_it_answers(self, within: float = 120) -> None:
         super()._wait_until_it_answers(within)
+        self.wait_until_synced(within)
+
+    def wait_until_synced(self, within: float = 120) -> None:
+        """Return when it takes part in its cluster and has all that the others have."""
         deadline = time.monotonic() + within
         while not self._synced():
             assert time.monotonic() < deadline, "the node has not caught up with its cluster"
