@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo needs test check lint types imports bank soak bench galera crash-points wheel clean
+.PHONY: help demo needs test check lint types imports bank soak bench bench-claims galera crash-points wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewher
 bench: $(STAMP)  ## Measure (minutes); more by ARGS, see bench/README.md: make bench ARGS=--quick
 	@bench/needs.sh
 	$(BIN)/python -m bench $(ARGS)
+
+bench-claims: $(STAMP)  ## What claims cost in a large table, and how fast a backlog drains (minutes)
+	@bench/needs.sh
+	$(BIN)/python -m bench.claims $(ARGS)
 
 clean:  ## Remove what was built
 	rm -rf $(VENV) build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
