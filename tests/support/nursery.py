@@ -62,8 +62,15 @@ class Nursery:
         self._lock = threading.Lock()
         self._born = 0
         command = [sys.executable, "-m", "tests.support.nursery"]
+        # Those that are killed would tell no coverage, and be slow for it.
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE_")}
         self._process = subprocess.Popen(
-            command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, start_new_session=True
+            command,
+            cwd=ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
         )
 
     def bear(self, folder: Path, **environment: str) -> Child:
