@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from tests.support.coordinator import FAST, Coordinator
+from tests.support.figures import Figures, scrape
 from tests.support.participants import Participants
 
 NONSENSE = """
@@ -84,6 +85,9 @@ def test_nonsense_is_parked_with_its_story(tmp_path: Path, participants: Partici
             assert transaction["trouble"].startswith(trouble)
             assert transaction["status"] in ("submitted", "aborting")
             assert "owner" not in transaction
+        attention = coordinator.client.get("all", attention=1)[1]["transactions"]
+        assert {each["gid"] for each in attention} == set(TROUBLES)
+        assert Figures(scrape(coordinator.url)).value("dtm_bad_plans_total") >= len(TROUBLES)
         assert coordinator.client.post("submit", saga)[0] == 200
         assert participants.of("g") == ["action 01 POST a"]
         for name in TROUBLES:
