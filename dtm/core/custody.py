@@ -37,6 +37,7 @@ class Custody:
         self.confirmed = confirmed
         self.changed = False
         self.lost = False
+        self._looking = False
         self._short_for: float | None = None
         self._wake = wake
         self._timer: asyncio.TimerHandle | None = None
@@ -53,7 +54,7 @@ class Custody:
 
     def may_begin(self, timeout: float) -> bool:
         """Whether a call of at most `timeout` seconds may begin now; if not, `settle` will see to it."""
-        if self.lost or self.changed:
+        if self.lost or self.changed or self._looking:
             return False
         boot = self.node.clock.boot()
         if self.lease_end - boot <= timeout + self.node.margin:
@@ -148,6 +149,7 @@ class Custody:
     async def _reload(self) -> None:
         """Look at the row: still ours? Then fold what landed here in again; the plan decides anew."""
         self.changed = False
+        self._looking = True  # until the row is here nothing may begin, and what changes meanwhile must be seen
         boot = self.node.clock.boot()
         try:
             tx = await self.node.store.load(self.row.tx.gid)
@@ -155,6 +157,8 @@ class Custody:
             self.changed = True
             await self._pause_after(error)
             return
+        finally:
+            self._looking = False
         if tx is None:
             log.critical("purged before its end was heard of here, or lost by the database: gid=%s", self.row.tx.gid)
             raise LostLease

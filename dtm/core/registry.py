@@ -69,8 +69,7 @@ def load(settings: Settings, builtins: Sequence[str], schemas: Schemas) -> Regis
     builtins: modules whose protocols are on unless the configuration says false; all others are off unless it names
     them.
     """
-    manager = pluggy.PluginManager(PROJECT)
-    manager.add_hookspecs(hookspecs)
+    manager = _manager()
     provided: dict[str, tuple[Protocol, Source]] = {}
     observers: list[Observer] = []
     for source in (*built_in(builtins), *installed(settings.plugins.block), *configured(settings.plugins.modules)):
@@ -87,6 +86,18 @@ def load(settings: Settings, builtins: Sequence[str], schemas: Schemas) -> Regis
     known = {name: registered(protocol, source, settings, schemas) for name, (protocol, source) in provided.items()}
     enabled = {name: known_one for name, known_one in known.items() if known_one.enabled}
     return Registry(MappingProxyType(known), MappingProxyType(enabled), tuple(observers))
+
+
+def protocols_of(source: Source) -> tuple[Protocol, ...]:
+    """What one plugin offers, looked at by itself; StartupError when it is not whole."""
+    hooks = _hooks(_manager(), source)
+    return tuple(protocol for hook, function in hooks if hook == REGISTER for protocol in _protocols(source, function))
+
+
+def _manager() -> pluggy.PluginManager:
+    manager = pluggy.PluginManager(PROJECT)
+    manager.add_hookspecs(hookspecs)
+    return manager
 
 
 def _hooks(manager: pluggy.PluginManager, source: Source) -> Iterator[tuple[str, Callable[..., Any]]]:

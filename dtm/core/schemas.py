@@ -114,10 +114,16 @@ class Schemas:
         )
         return Validator(fast, _Explainer(document, registry=self._references))
 
+    def document(self, schema: Mapping[str, Any] | str) -> Mapping[str, Any]:
+        """A schema that compiles, as it is written: itself, or what this name stands for."""
+        if not isinstance(schema, str):
+            return schema
+        document: Mapping[str, Any] = self._references.resolver(BASE).lookup(schema).contents
+        return document
+
     def properties_of(self, schema: Mapping[str, Any] | str) -> frozenset[str]:
         """The keys that the top level of a schema, which compiles, names under `properties`."""
-        document: Any = self._references.resolver(BASE).lookup(schema).contents if isinstance(schema, str) else schema
-        return frozenset(document.get("properties", ()))
+        return frozenset(self.document(schema).get("properties", ()))
 
 
 def _published() -> Path:

@@ -2,12 +2,42 @@
 
 Example::
 
-    history = simulate(PROTOCOL, [Step("submit", body)], seed=7, faults=Faults(trouble=0.3))
-    assert history.final.status is dtm.Status.SUCCEED, history.story()
+    history = simulate(PROTOCOL, {"urls": [...]}, script={("01", "tell"): ["lost", "success"]})
+    assert history.final.status is dtm.Status.SUCCEED, history
+
+    report = conformance(PROTOCOL)  # with the examples in its schemas
+    assert report.ok, report
 """
 
-from dtm.testing.history import Happening, History
+from dtm.testing.conformance import conformance
+from dtm.testing.history import Happening, History, Planned
+from dtm.testing.law import Law, in_order, needs_all, not_before, one_way
+from dtm.testing.laws import LAWS
+from dtm.testing.report import Report, Verdict, Violation
+from dtm.testing.requests import NoExamples, Requests
+from dtm.testing.saved import replay, save
 from dtm.testing.scenario import Faults, Step
 from dtm.testing.simulator import simulate
 
-__all__ = ["Faults", "Happening", "History", "Step", "simulate"]
+__all__ = [
+    "LAWS",
+    "Faults",
+    "Happening",
+    "History",
+    "Law",
+    "NoExamples",
+    "Planned",
+    "Report",
+    "Requests",
+    "Step",
+    "Verdict",
+    "Violation",
+    "conformance",
+    "in_order",
+    "needs_all",
+    "not_before",
+    "one_way",
+    "replay",
+    "save",
+    "simulate",
+]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import selectors
-from collections.abc import Coroutine, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
+from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, TypeVar
 
@@ -16,6 +17,16 @@ EPOCH = 1_700_000_000_000
 
 place: ContextVar[str] = ContextVar("place", default="")
 """The node on which the present task runs; tasks inherit it."""
+
+
+@contextmanager
+def elsewhere(name: str) -> Iterator[None]:
+    """Tasks that are made within belong to this place, and do not die with the present one."""
+    token = place.set(name)
+    try:
+        yield
+    finally:
+        place.reset(token)
 
 
 class NothingLeft(Exception):
@@ -91,10 +102,15 @@ def run(main: Coroutine[Any, Any, T], loop: VirtualLoop) -> T:
 
 
 class VirtualClock(Clock):
-    """The clocks of a simulation: both follow the loop's time."""
+    """The clocks of a simulation: both follow the loop's time, but the date jumps when told to."""
 
     def __init__(self, loop: VirtualLoop) -> None:
         self._loop = loop
+        self._jumped = 0
+
+    def jump(self, seconds: float) -> None:
+        """Step the date; intervals go on."""
+        self._jumped += round(seconds * 1000)
 
     def boot(self) -> float:
         """Virtual seconds."""
@@ -102,4 +118,4 @@ class VirtualClock(Clock):
 
     def wall(self) -> int:
         """UTC milliseconds, from `EPOCH` on."""
-        return EPOCH + round(self._loop.time() * 1000)
+        return EPOCH + self._jumped + round(self._loop.time() * 1000)

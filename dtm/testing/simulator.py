@@ -3,157 +3,157 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from dtm.core.config import Settings
 from dtm.core.discovery import Source
 from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotFound
-from dtm.core.model import Transaction
-from dtm.core.node import Node
-from dtm.core.passes import Passes
+from dtm.core.model import Key, Verb, nothing
 from dtm.core.protocol import Protocol
-from dtm.core.registry import Registered, registered
-from dtm.core.row import Rules
-from dtm.core.scheduler import Scheduler
-from dtm.core.schemas import Schemas
-from dtm.core.service import Service
-from dtm.core.service.intake import Reader
-from dtm.core.service.verbs import Verbs
-from dtm.core.store.base import Claim
-from dtm.core.store.group_commit import Item, Verdict
-from dtm.core.store.memory import MemoryDatabase, MemoryStore
-from dtm.core.transport.slots import Slots
+from dtm.core.registry import registered
 from dtm.testing.history import History
-from dtm.testing.loop import VirtualClock, VirtualLoop, place, run
-from dtm.testing.participants import Participants
-from dtm.testing.scenario import Faults, Step
+from dtm.testing.loop import VirtualClock, VirtualLoop, elsewhere, run
+from dtm.testing.nodes import LEASE, POLL, SCHEMAS, Around, Recorded, SimNode
+from dtm.testing.replies import Replies
+from dtm.testing.scenario import STRIKES, Faults, Step
+from dtm.testing.watched import watched
 
-RETRY_INTERVAL, RETRY_MAX, REQUEST_TIMEOUT, TIMEOUT, LEASE, POLL = 1.0, 4.0, 0.5, 6.0, 3.0, 1.0
-WRITE_BEHIND = 0.1
-HORIZON = 300.0
+HORIZON = 120.0
 """Virtual seconds after which a run that has not come to rest is given up."""
 
-
-class _Recorded(MemoryDatabase):
-    """The database, writing down every committed write."""
-
-    def __init__(self, loop: VirtualLoop, history: History) -> None:
-        super().__init__()
-        self._loop = loop
-        self._history = history
-
-    def put(self, row: Transaction) -> None:
-        """Commit one row."""
-        super().put(row)
-        self._history.add(
-            self._loop.time(),
-            "row",
-            place.get(),
-            status=row.status,
-            branches=tuple((branch.key, branch.status) for branch in row.branches),
-            version=row.version,
-            text=row.reason,
-            why=row.trouble,
-        )
+STALL = LEASE * 4 / 3
+JUMP = 10.0
+GID = "g"
+HERE = Source("simulation", "", "simulation", lambda: None)
+STORMY = Faults(trouble=0.2, strike=0.05, refusal=0.1, nodes=2)
+"""What goes wrong when nothing is said but a seed."""
 
 
-class _SimStore(MemoryStore):
-    """One node's way to the database; a write may be the last thing the node does, or may not even reach it."""
-
-    def __init__(self, world: _World, name: str, **kwargs: Any) -> None:
-        super().__init__(world.database, **kwargs)
-        self._world = world
-        self._name = name
-
-    async def _flush(self, items: list[Item]) -> list[Verdict]:
-        await self._world.hazard(self._name)
-        verdicts = await super()._flush(items)
-        await self._world.hazard(self._name)
-        return verdicts
-
-    async def claim_due(self, owner: str, limit: int, lease: float, ahead: float = 0.0) -> list[Claim]:
-        claims = await super().claim_due(owner, limit, lease, ahead)
-        for claim in claims:
-            text = "doubt" if claim.found_doubt else ""
-            self._world.history.add(self._world.loop.time(), "claim", self._name, text=text)
-        return claims
-
-
-class _World:
+class _World(Around):
     """Everything there is in one simulation."""
 
-    def __init__(self, protocol: Protocol, faults: Faults, seed: int, settings: Mapping[str, Any]) -> None:
-        self.rng = random.Random(seed)
+    def __init__(self, protocol: Protocol, history: History) -> None:
+        self.rng = random.Random(history.seed)
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop)
-        self.history = History(seed)
-        self.database = _Recorded(self.loop, self.history)
-        self.faults = faults
-        self.registered = _registered(protocol, settings)
-        rules = Rules(protocol, settings, RETRY_INTERVAL, RETRY_MAX, REQUEST_TIMEOUT, TIMEOUT)
-        self.rules = {protocol.name: rules}
-        self.participants = Participants(self.loop, self.history, self.rng)
-        self.participants.behave(faults.script, faults.verdicts, faults.trouble)
-        self.nodes: dict[str, _SimNode] = {}
-        self._points = 0
-        self._crashes = 0
+        self.history = history
+        self.database = Recorded(self.loop, history)
+        self.faults = history.faults
+        settings = Settings(protocols={protocol.name: history.settings})
+        self.registered = registered(watched(protocol, history), HERE, settings, SCHEMAS)
+        self.replies = Replies(self.loop, history, protocol, self.rng, self.hazard)
+        self.nodes: dict[str, SimNode] = {}
+        self.struck = dict(self.faults.strikes)
+        self._weather = random.Random(f"strikes {history.seed}")
+        self._kinds = (*STRIKES, "crash", *(sorted({str(verb) for verb, _ in protocol.verbs} - {Verb.REGISTER})))
+        self._cut_off: dict[str, float] = {}
+        self._asides: list[asyncio.Task[None]] = []
 
-    async def hazard(self, name: str) -> None:
-        """A point at which a node may crash: then this never returns."""
-        await asyncio.sleep(self.rng.choice((0.0, 0.0, 0.002)))
-        point, self._points = self._points, self._points + 1
-        if self.faults.crash_at is not None:
-            strikes = point in self.faults.crash_at
-        else:
-            strikes = self._crashes < self.faults.crashes and self.rng.random() < self.faults.crash
-        if strikes:
-            self._crashes += 1
-            self.crash(name)
-            await asyncio.get_running_loop().create_future()
+    # What goes wrong
 
-    def crash(self, name: str) -> None:
-        """kill -9."""
-        self.history.add(self.loop.time(), "crash", name)
-        del self.nodes[name]
-        self.loop.call_later(self.faults.back, self.boot, name)
+    async def hazard(self, node: str) -> None:
+        """A point at which something may strike this node; if it dies, this never returns."""
+        if self.faults.lag:
+            await asyncio.sleep(self.rng.choice((0.0, 0.0, 0.002)))
+        point = self.history.points
+        self.history.points += 1
+        if self.faults.strike and len(self.struck) < self.faults.most and self._weather.random() < self.faults.strike:
+            self.struck[point] = self._weather.choice(self._kinds)
+        kind = self.struck.get(point)
+        if kind is not None and node in self.nodes:
+            self._strike(kind, node)
+            if kind == "crash":
+                await asyncio.get_running_loop().create_future()
+
+    def _strike(self, kind: str, node: str) -> None:
+        match kind:
+            case "crash":
+                self.history.add(self.loop.time(), "crash", node)
+                del self.nodes[node]
+                self.loop.call_later(self.faults.back, self._boot, node)
+                self.loop.kill(node)
+            case "stop":
+                self.history.add(self.loop.time(), "stop", node)
+                with elsewhere(""):
+                    self._asides.append(self.loop.create_task(self._stop(node, self.nodes.pop(node))))
+            case "stall":
+                self.history.add(self.loop.time(), "stall", node)
+                self._cut_off[node] = self.loop.time() + STALL
+            case "ahead" | "behind":
+                self.history.add(self.loop.time(), "jump", text=kind)
+                self.clock.jump(JUMP if kind == "ahead" else -JUMP)
+            case _:
+                step = self._step(kind)
+                with elsewhere(""):
+                    self._asides.append(self.loop.create_task(self._client([step])))
+
+    def _step(self, kind: str) -> Step:
+        """A racing request: a verb with the first body, or one of the client's steps a second time."""
+        steps = self.history.steps
+        if kind.startswith("step "):
+            return replace(steps[int(kind[5:])], after=0.0, stubborn=False)
+        return Step(kind, steps[0].body, stubborn=False)
+
+    async def _stop(self, name: str, node: SimNode) -> None:
+        await node.stop()
         self.loop.kill(name)
+        await asyncio.sleep(self.faults.back)
+        self._boot(name)
 
-    def boot(self, name: str) -> None:
+    async def reached(self, node: str) -> None:
+        """Wait while this node cannot reach the database."""
+        wait = self._cut_off.get(node, 0.0) - self.loop.time()
+        if wait > 0:
+            await asyncio.sleep(wait)
+
+    def _boot(self, name: str) -> None:
         """Start a node, as a process of its own."""
-        token = place.set(name)
-        try:
+        with elsewhere(name):
             self.history.add(self.loop.time(), "start", name)
-            self.nodes[name] = node = _SimNode(self, name)
+            way = self.replies.at(name)
+            self.nodes[name] = node = SimNode(self, name, self.registered, way, self.rng.random())
             node.start()
-        finally:
-            place.reset(token)
 
-    async def main(self, steps: Sequence[Step], gid: str) -> History:
+    # What is asked for
+
+    async def main(self, gid: str) -> History:
         """Run to the end."""
+        history = self.history
         for index in range(self.faults.nodes):
-            self.boot(f"n{index}")
-        asides = [self.loop.create_task(self._client([step])) for step in steps if step.aside]
-        await self._client([step for step in steps if not step.aside])
-        await asyncio.gather(*asides)
+            self._boot(f"n{index}")
+        self._asides += [self.loop.create_task(self._client([step])) for step in history.steps if step.aside]
+        await self._client([step for step in history.steps if not step.aside])
         for _ in range(round(HORIZON / POLL)):
-            if self._at_rest(gid):
+            if self._at_rest(gid) or self._troubled(gid):
                 break
             await asyncio.sleep(POLL)
-        self.history.quiet = self._at_rest(gid)
+        history.quiet = self._at_rest(gid)
         row_id = self.database.ids.get(gid)
-        self.history.final = None if row_id is None else self.database.rows[row_id]
-        return self.history
+        history.final = None if row_id is None else self.database.rows[row_id]
+        history.faults = replace(
+            self.faults, strikes=self.struck, replies=self.replies.said, verdicts=self.replies.refusals,
+            strike=0.0, trouble=0.0, refusal=0.0,
+        )  # fmt: skip
+        return history
 
     def _at_rest(self, gid: str) -> bool:
         row_id = self.database.ids.get(gid)
-        if any(len(node.passes) for node in self.nodes.values()):
+        if any(len(node.passes) for node in self.nodes.values()) or not all(task.done() for task in self._asides):
             return False
         if row_id is None:
             return True
         row = self.database.rows[row_id]
         return (row.status.final and not row.owner) or row.due_at is None
+
+    def _troubled(self, gid: str) -> bool:
+        """Whether the engine has refused a plan: it would go on doing so for ever."""
+        row_id = self.database.ids.get(gid)
+        return row_id is not None and bool(self.database.rows[row_id].trouble)
 
     async def _client(self, steps: Sequence[Step]) -> None:
         for step in steps:
@@ -172,11 +172,8 @@ class _World:
             await asyncio.sleep(self.faults.back)
             return "unknown", "nobody there"
         name = self.rng.choice(sorted(self.nodes))
-        token = place.set(name)
-        try:
+        with elsewhere(name):
             task = self.loop.create_task(self.nodes[name].serve(step))
-        finally:
-            place.reset(token)
         await asyncio.wait([task])
         if task.cancelled():
             return "unknown", "the node crashed"
@@ -195,75 +192,46 @@ class _World:
         self.history.add(self.loop.time(), kind, text=step.verb, key=key, why=why)
 
 
-class _SimNode:
-    """One coordinator without its HTTP shell."""
-
-    def __init__(self, world: _World, name: str) -> None:
-        rng = random.Random(world.rng.random())
-        self.store = _SimStore(world, name, clock=world.clock, rng=rng)
-        self.node = Node(
-            store=self.store,
-            transport=world.participants.at(name),
-            slots=Slots(64),
-            clock=world.clock,
-            rules=world.rules,
-            rng=rng,
-            lease=LEASE,
-            poll_interval=POLL,
-            write_behind=WRITE_BEHIND,
-        )
-        self.passes = Passes(self.node)
-        self.scheduler = Scheduler(self.node, self.passes)
-        reader = Reader({world.registered.protocol.name: world.registered}, SCHEMAS)
-        self.service = Service(self.node, self.passes, reader, timeout_to_fail=TIMEOUT)
-        self._opening: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Open the store and begin to claim."""
-        self._opening = asyncio.get_event_loop().create_task(self._start())
-
-    async def _start(self) -> None:
-        await self.store.open()
-        self.scheduler.start()
-
-    async def serve(self, step: Step) -> None:
-        """One request."""
-        if self._opening is not None:
-            await self._opening
-        await VERBS[step.verb](self.service.verbs, step.body)
-
-
-VERBS: Mapping[str, Callable[[Verbs, Mapping[str, Any]], Coroutine[Any, Any, None]]] = {
-    "prepare": Verbs.prepare,
-    "submit": Verbs.submit,
-    "abort": Verbs.abort,
-    "register": Verbs.register_branch,
-    "force-stop": Verbs.force_stop,
-}
-SCHEMAS = Schemas()
-HERE = Source("simulation", "", "simulation", lambda: None)
-
-
-def _registered(protocol: Protocol, settings: Mapping[str, Any]) -> Registered:
-    return registered(protocol, HERE, Settings(protocols={protocol.name: settings}), SCHEMAS)
-
-
 def simulate(
     protocol: Protocol,
-    steps: Sequence[Step],
+    request: Mapping[str, Any] | Sequence[Step],
     *,
-    seed: int = 0,
+    seed: int | None = None,
+    script: Mapping[Key, Sequence[str]] | None = None,
     faults: Faults | None = None,
     settings: Mapping[str, Any] | None = None,
 ) -> History:
     """Run one transaction from the client's first request until everything has come to rest.
 
-    The same arguments give the same history. All steps must speak of one gid, which the first one names.
+    request: the body of a submit, or all that the client does. `gid` and `trans_type` may be left out.
+    script: branch -> its replies in turn, and nothing else goes wrong. seed: chance sees to it that much goes wrong.
+    faults: what goes wrong in detail; the seed then decides about the rest, such as how long each call takes.
+    settings: what the operator has written under `protocols.<name>`.
+
+    The same arguments give the same history, byte for byte. ValueError when they make no sense; StartupError when the
+    protocol's schemas or the settings are not whole.
     """
-    if not steps or len({step.body.get("gid") for step in steps}) != 1:
+    steps = (Step("submit", request),) if isinstance(request, Mapping) else tuple(request)
+    steps = tuple(replace(step, body={"gid": GID, "trans_type": protocol.name, **step.body}) for step in steps)
+    if not steps or len({step.body["gid"] for step in steps}) != 1:
         raise ValueError("expected at least one step, and one gid in all of them")
-    for step in steps:
-        if step.verb not in VERBS:
-            raise ValueError(f"unknown verb {step.verb!r}: expected one of {', '.join(VERBS)}")
-    world = _World(protocol, faults or Faults(), seed, settings or {})
-    return run(world.main(steps, steps[0].body["gid"]), world.loop)
+    if faults is None:
+        faults = STORMY if seed is not None and script is None else Faults()
+    if script is not None:
+        faults = replace(faults, script=script)
+    history = History(protocol.name, protocol.version, steps, seed or 0, faults, settings or nothing())
+    with _silence():
+        world = _World(protocol, history)
+        return run(world.main(steps[0].body["gid"]), world.loop)
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """What goes wrong in a simulation stands in its history; nobody wants it in the log of the tests."""
+    log = logging.getLogger("dtm")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        log.setLevel(level)

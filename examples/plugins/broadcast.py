@@ -31,10 +31,12 @@ REQUEST = {
         "payload": {"type": "string"},
     },
     "required": ["subscribers"],
+    "examples": [{"subscribers": [f"http://{name}.example/news" for name in "abc"], "payload": "{}"}],
 }
 SETTINGS = {
     "type": "object",
     "properties": {"quorum": {"type": "integer", "minimum": 1, "maximum": 100, "default": MAJORITY}},
+    "examples": [{}, {"quorum": 100}],
 }
 
 
