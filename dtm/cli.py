@@ -1,8 +1,9 @@
-"""The command line: dtm serve | demo | show | check | db | protocols."""
+"""The command line: dtm serve | demo | show | check | conformance | db | protocols."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from typing import Any
 
@@ -67,6 +68,27 @@ def protocols(path: str | None) -> None:
     from dtm.listing import print_protocols
 
     print_protocols(load_registry(settings(path), Schemas()))
+
+
+@main.command()
+@click.argument("protocol", nargs=-1, required=True)
+@click.option(
+    "--laws", metavar="MODULE[:NAME]", help="Laws of its own, beyond those for all: LAWS of a module or file."
+)
+@click.option("--histories", type=click.IntRange(0), default=5000, show_default=True, help="How many are generated.")
+@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="The first of their seeds.")
+@click.option("--jobs", type=click.IntRange(1), default=os.cpu_count() or 1, help="Processes; as many as processors.")
+@click.option("--json", "json_file", metavar="FILE", help="Write the report there, too.")
+@refusing
+def conformance(protocol: tuple[str, ...], json_file: str | None, **how: Any) -> None:
+    """Examine protocols: do they keep the laws, whatever goes wrong?
+
+    PROTOCOL is "package.module", "./file.py" or the name of a built-in one, and ":NAME" behind it if it offers several.
+    It is tested with the "examples" in its schemas. Exit status 1: a law is broken; 2: it could not be examined.
+    """
+    from dtm.examination import Order, examine
+
+    sys.exit(not examine(Order(protocol, **how), json_file))
 
 
 @main.command()

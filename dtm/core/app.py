@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-import importlib
 import logging
-import pkgutil
 import random
 import socket
 from collections import defaultdict
@@ -19,6 +17,7 @@ from dtm.core import registry
 from dtm.core.alerts import Alerts
 from dtm.core.clock import Clock, SystemClock
 from dtm.core.config import Settings
+from dtm.core.discovery import builtin_modules
 from dtm.core.errors import StartupError
 from dtm.core.hookspecs import Event
 from dtm.core.logs import about
@@ -47,14 +46,6 @@ from dtm.core.web.server import make_server
 from dtm.core.web.traffic import Traffic
 
 log = logging.getLogger(__name__)
-
-BUILTINS = "dtm.plugins"
-
-
-def builtin_modules() -> list[str]:
-    """The modules of the built-in plugins: whatever lies in that package."""
-    package = importlib.import_module(BUILTINS)
-    return [f"{BUILTINS}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
 
 
 def load_registry(settings: Settings, schemas: Schemas) -> registry.Registry:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import importlib.metadata
 import importlib.util
+import pkgutil
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +17,7 @@ from typing import Any
 ENTRY_POINTS = "dtm"
 """The entry-point group in which a distribution names its plugins."""
 
+BUILTINS = "dtm.plugins"
 BUILT_IN = "built-in"
 DISTRIBUTION = "dtm-coordinator"
 
@@ -34,6 +36,12 @@ class Source:
         provider = "" if self.provider == self.place else self.provider
         details = " ".join(filter(None, (provider, self.version)))
         return f"plugin {self.place} ({details})" if details else f"plugin {self.place}"
+
+
+def builtin_modules() -> list[str]:
+    """The modules of the built-in plugins: whatever lies in that package."""
+    package = importlib.import_module(BUILTINS)
+    return [f"{BUILTINS}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
 
 
 def built_in(modules: Iterable[str]) -> Iterator[Source]:

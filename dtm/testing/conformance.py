@@ -70,7 +70,8 @@ def conformance(
     laws: what this protocol promises beyond the laws for all; or the module or file that has them as `LAWS`.
     jobs: in so many processes, for a protocol (and laws) given by where they are found.
 
-    NoExamples, a ValueError, when there are no requests or they are refused; StartupError when something is not whole.
+    StartupError when something is not whole, or not there; NoExamples, which is one, when there are no requests, or
+    they are refused.
     """
     began = time.monotonic()
     subject = Subject(protocol, requests, laws)

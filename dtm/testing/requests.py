@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from dtm.core.errors import StartupError
 from dtm.core.protocol import Protocol, Schema
 from dtm.core.schemas import plain
 from dtm.testing.nodes import SCHEMAS
@@ -13,7 +14,7 @@ from dtm.testing.nodes import SCHEMAS
 Body = Mapping[str, Any]
 
 
-class NoExamples(ValueError):
+class NoExamples(StartupError):
     """There is nothing to test a protocol with, or it refuses what there is."""
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dtm.core.app import BUILTINS, builtin_modules
-from dtm.core.discovery import configured
+from dtm.core.discovery import BUILTINS, builtin_modules, configured
 from dtm.core.errors import StartupError
 from dtm.core.protocol import Protocol
 from dtm.core.registry import protocols_of
