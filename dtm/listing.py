@@ -36,6 +36,7 @@ def _facts(registered: Registered) -> Table:
     table.add_column(overflow="fold")
     facts = {
         "summary": harmless(protocol.summary),
+        **({"carries": f"version {', '.join(protocol.carries)}"} if protocol.carries else {}),
         "verbs": "\n".join(_verbs(protocol.verbs)),
         "operations": "\n".join(_operation(name, op) for name, op in protocol.ops.items()),
         "schemas": "\n".join(_schemas(registered)),

@@ -240,7 +240,7 @@ class Snapshot:
     created, now, deadline: UTC milliseconds. timeout: seconds, None = never. `request` is the validated body,
     `custom` the parsed custom_data, `settings` what the operator wrote under `protocols.<name>`, `answers` the definite
     answers to questions, by op. `recovered`: an earlier node may have begun calls that are not recorded here.
-    `undoable` names the operations that another operation undoes.
+    `undoable` names the operations that another operation undoes. `version` is that of the protocol which created it.
     """
 
     gid: str
@@ -256,6 +256,7 @@ class Snapshot:
     answers: Mapping[str, Answer] = field(default_factory=nothing)
     recovered: bool = False
     undoable: frozenset[str] = frozenset()
+    version: str = "1"
 
     @property
     def deadline(self) -> int | None:

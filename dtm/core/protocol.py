@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
@@ -16,6 +16,7 @@ Schema = Mapping[str, Any] | str
 """A JSON Schema (draft 2020-12), or the name of a file in `schemas/`."""
 
 NAME = re.compile(r"[a-z][a-z0-9_-]{0,44}")
+VERSION = re.compile(r"[A-Za-z0-9._+-]{1,45}")
 
 
 def _no_topic(name: str) -> None:
@@ -50,6 +51,7 @@ class Protocol:
     """A kind of transaction: data and pure functions.
 
     name: the wire's trans_type. summary: one line for `dtm protocols`. version: kept with each transaction.
+    carries: older versions whose unfinished transactions `plan` carries on; `snapshot.version` tells which one it is.
     ops: operation -> its rollback rules. plan: snapshot -> decision.
     request_schema: for prepare and submit; keys that its top-level `properties` do not name are dropped.
     verbs: (verb, status or None) -> status. expand: the branches made at prepare or submit.
@@ -64,6 +66,7 @@ class Protocol:
     name: str
     summary: str
     version: str = "1"
+    carries: Sequence[str] = ()
     ops: Mapping[str, Op]
     plan: Callable[[Snapshot], Decision]
     request_schema: Schema
@@ -83,6 +86,7 @@ class Protocol:
             raise ValueError(
                 f"protocol name {self.name!r}: a small letter, then small letters, digits, - or _; at most 45"
             )
+        self._check_versions()
         self._check_types()
         self._check_ops()
         self._check_verbs()
@@ -107,6 +111,20 @@ class Protocol:
             allowed = (Mapping, str) if what != "settings_schema" else (Mapping,)
             if not isinstance(value, allowed) and (value is not None or what == "request_schema"):
                 raise TypeError(f"protocol {self.name!r}: {what} must be a JSON Schema")
+
+    def _check_versions(self) -> None:
+        if isinstance(self.carries, str):
+            raise TypeError(f"protocol {self.name!r}: carries must be a tuple of versions")
+        object.__setattr__(self, "carries", tuple(self.carries))
+        for version in (self.version, *self.carries):
+            if not isinstance(version, str) or not VERSION.fullmatch(version):
+                raise ValueError(f"protocol {self.name!r}: version {version!r}: 1 to 45 letters, digits, and . - + _")
+        if len({self.version, *self.carries}) != 1 + len(self.carries):
+            raise ValueError(f"protocol {self.name!r}: carries names older versions, each once")
+
+    def runs(self, version: str) -> bool:
+        """Whether transactions that this version created can be carried on."""
+        return version == self.version or version in self.carries
 
     def _check_ops(self) -> None:
         for name, op in self.ops.items():

@@ -96,6 +96,7 @@ def snapshot_of(
         },
         recovered=recovered,
         undoable=rules.protocol.undoable,
+        version=tx.protocol_version,
     )
 
 

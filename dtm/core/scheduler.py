@@ -76,6 +76,8 @@ class Scheduler:
             return claim.unreadable
         if tx.trans_type not in node.rules:
             return f"no protocol {tx.trans_type!r} here"
+        if not node.rules[tx.trans_type].protocol.runs(tx.protocol_version):
+            return f"no version {tx.protocol_version!r} of protocol {tx.trans_type!r} here"
         try:
             waits = [b.retry_at for b in (*tx.branches, *tx.questions) if b.retry_at is not None]
             called_for = claim.found_due < min(waits, default=0)

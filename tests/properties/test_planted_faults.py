@@ -32,8 +32,8 @@ HISTORIES = 3000
 def found(law: str, protocol: Protocol = SAGA) -> bool:
     """Whether this law finds the fault in one of the histories."""
     examiner = Examiner(protocol, examples(protocol))
-    tallies = map(examiner.examined, examiner.work(HISTORIES, 0))
-    return any(broken.law == law for tally in tallies for broken in tally.broken)
+    work = sorted(examiner.work(HISTORIES, 0), key=lambda piece: piece.seeds is None)  # what comes by chance first
+    return any(broken.law == law for piece in work for broken in examiner.examined(piece).broken)
 
 
 def test_forgotten_doubt_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

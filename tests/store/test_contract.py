@@ -267,7 +267,7 @@ async def test_after_close_every_method_says_unavailable(store):
     calls = [
         store.ping(), store.insert(owned(store, "g2")), store.load("g1"), store.save(Save(tx, tx.version)),
         store.claim_due("n", 1, 1.0), store.renew({}, 1.0), store.owned_versions({}), store.make_due(0, 1),
-        store.scan(Filter(), "", 1), store.backlog(), store.unfinished_types(), store.purge_finished(0, 1),
+        store.scan(Filter(), "", 1), store.backlog(), store.unfinished_versions(), store.purge_finished(0, 1),
         store.count_finished(0), store.kv_get("c", "k"), store.kv_put("c", "k", "v", 0), store.kv_delete("c", "k"),
         store.kv_scan("", "", 1),
     ]  # fmt: skip

@@ -166,12 +166,12 @@ async def test_a_strange_cursor_is_refused(store, cursor):
 @pytest.mark.gen_test
 async def test_the_backlog_is_of_the_unfinished(store):
     assert await store.backlog() == Backlog({}, 0, None)
-    assert await store.unfinished_types() == set()
+    assert await store.unfinished_versions() == set()
     for number, status in enumerate(Status):
         for i in range(number + 1):
             tx = make_tx(f"{status}-{i}", status, trans_type="x", created_at=100 * number + i)
             await store.insert(replace(tx, finished_at=1000 if status.final else None))
-    await store.insert(make_tx("other", trans_type="y", created_at=77))
+    await store.insert(make_tx("other", trans_type="y", protocol_version="2", created_at=77))
     await store.insert(make_tx("ended", Status.FAILED, trans_type="z", finished_at=1000))
     assert await store.backlog() == Backlog(
         {
@@ -183,7 +183,7 @@ async def test_the_backlog_is_of_the_unfinished(store):
         0,
         None,
     )
-    assert await store.unfinished_types() == {"x", "y"}
+    assert await store.unfinished_versions() == {("x", "1"), ("y", "2")}
 
 
 @pytest.mark.gen_test

@@ -7,6 +7,7 @@ import contextlib
 import random
 import time
 from dataclasses import replace
+from itertools import product
 
 import pytest
 from store_values import LEASE, FixedClock, free, make_tx, owned, parked
@@ -102,7 +103,7 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
         "purge": sql.purge(10**9, 100),
         "kinds": sql.KINDS,
         "due_now": sql.due_now(0),
-        "next_types": sql.next_types("a"),
+        "next_versions": sql.next_versions("a", "1"),
         "load": sql.load("g1"),
         "renew": sql.renew(dict.fromkeys(range(200), "me"), 1, 0, wait=False),
         "renew and wait": sql.renew(dict.fromkeys(range(200), "me"), 1, 0, wait=True),
@@ -126,21 +127,23 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
 @pytest.mark.gen_test
 async def test_the_unfinished_protocols_cost_a_few_looks_however_many_rows_there_are(mysql_store, mariadb):
     columns = "gid, trans_type, protocol_version, version, owner, doubt, request, state, created_at, updated_at"
-    values = "ELT(1 + seq % 4, 'msg', 'saga', 'tcc', 'ähm'), '1', 1, '', 0, '{}', '{}', seq, seq"
+    kind = "ELT(1 + seq % 4, 'msg', 'saga', 'tcc', 'ähm'), ELT(1 + seq % 3, '1', '10', '2')"
+    values = f"{kind}, 1, '', 0, '{{}}', '{{}}', seq, seq"
     run(
         mysql_store,
         mariadb,
         f"""INSERT INTO dtm_transaction (id, {columns}, status)
         SELECT seq, seq, {values}, 1 + seq % 3 FROM seq_1_to_20000""",
     )
-    assert await mysql_store.unfinished_types() == {"msg", "saga", "tcc", "ähm"}
+    kinds = list(product(("msg", "saga", "tcc", "ähm"), ("1", "10", "2")))
+    assert await mysql_store.unfinished_versions() == set(kinds)
     with contextlib.closing(mariadb.connect(mysql_store.address.database)) as connection:
         cursor = connection.cursor()
         cursor.execute("FLUSH STATUS")
-        for after in ("", "msg", "saga", "tcc", "ähm"):
-            cursor.execute(sql.next_types(after))
+        for after in (("", ""), *kinds):
+            cursor.execute(sql.next_versions(*after))
         cursor.execute("SHOW STATUS LIKE 'Handler_read%'")
-        assert sum(int(number) for _, number in cursor.fetchall()) < 100
+        assert sum(int(number) for _, number in cursor.fetchall()) < 200
 
 
 class StrangeClock(Clock):

@@ -114,7 +114,7 @@ METHODS = {
     "scan": Method(b"ORDER BY id DESC", lambda store, rows: store.scan(Filter(), "", 10)),
     "backlog": Method(b"AS number", lambda store, rows: store.backlog()),
     "count_finished": Method(b"SELECT count(*)", lambda store, rows: store.count_finished(10)),
-    "unfinished_types": Method(b"UNION ALL", lambda store, rows: store.unfinished_types()),
+    "unfinished_versions": Method(b"UNION ALL", lambda store, rows: store.unfinished_versions()),
     "kv_get": Method(b"FROM dtm_kv WHERE cat", lambda store, rows: store.kv_get("c", "old")),
     "kv_scan": Method(b"ORDER BY cat", lambda store, rows: store.kv_scan("c", "", 10)),
     "ping": Method(CLAIM, lambda store, rows: store.ping()),

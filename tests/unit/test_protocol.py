@@ -26,6 +26,12 @@ def test_the_least_protocol() -> None:
     assert (protocol.version, protocol.default_timeout, protocol.unfinished) == ("1", True, dtm.Outcome.ONGOING)
 
 
+def test_it_runs_its_own_version_and_those_that_it_carries() -> None:
+    protocol = Protocol(**FINE, version="2", carries=["1", "1.5"])
+    assert protocol.carries == ("1", "1.5")
+    assert [version for version in ("0", "1", "1.5", "2") if protocol.runs(version)] == ["1", "1.5", "2"]
+
+
 def test_its_tables_are_copied_and_read_only() -> None:
     ops, verbs = dict(FINE["ops"]), dict(dtm.SUBMIT_ONLY)
     protocol = Protocol(**{**FINE, "ops": ops, "verbs": verbs})
@@ -64,6 +70,12 @@ TABLE = dict(dtm.SUBMIT_ONLY)
         ("name", "1st", ValueError, "a small letter"),
         ("name", "a" * 46, ValueError, "at most 45"),
         ("name", 7, ValueError, "protocol name 7"),
+        ("version", "", ValueError, "version ''"),
+        ("version", 2, ValueError, "version 2"),
+        ("carries", "1", TypeError, "carries must be a tuple"),
+        ("carries", ["0.9", "1"], ValueError, "older versions, each once"),
+        ("carries", ["0.9", "0.9"], ValueError, "older versions, each once"),
+        ("carries", ["0 9"], ValueError, "version '0 9'"),
         ("plan", None, TypeError, "plan must be a function"),
         ("expand", (), TypeError, "expand must be a function"),
         ("register", "x", TypeError, "register must be a function"),

@@ -132,6 +132,8 @@ class Verbs:
         return replace(tx, status=target, reason=given.get("rollback_reason", "")[:ERROR_CHARS])
 
     def _allow(self, registered: Registered, verb: str, tx: Transaction, request: Any) -> Status:
+        if not registered.protocol.runs(tx.protocol_version):
+            raise InvalidRequest("/trans_type", f"no version {tx.protocol_version!r} of {tx.trans_type!r} here")
         try:
             return lifecycle.apply(registered.protocol.verbs, verb, tx.status, request)
         except NotAllowed as error:

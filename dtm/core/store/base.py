@@ -203,8 +203,8 @@ class Store(ABC):
         """What is unfinished. Reads indexes only, one entry for each unfinished row: finished ones cost nothing."""
 
     @abstractmethod
-    async def unfinished_types(self) -> set[str]:
-        """The protocols of which a transaction is unfinished; cheap, however many there are of each."""
+    async def unfinished_versions(self) -> set[tuple[str, str]]:
+        """(trans_type, protocol_version) of unfinished transactions; cheap, however many there are of each."""
 
     @abstractmethod
     async def purge_finished(self, before: int, limit: int) -> int:

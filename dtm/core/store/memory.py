@@ -169,10 +169,11 @@ class MemoryStore(GroupedStore):
         shut_away = sum(due_at == QUARANTINE for due_at in self.database.due.values())
         return Backlog(found, len(due), min(due, default=None), shut_away)
 
-    async def unfinished_types(self) -> set[str]:
+    async def unfinished_versions(self) -> set[tuple[str, str]]:
         """As the contract says."""
         self._check_open()
-        return {row.trans_type for row in self.database.rows.values() if not row.status.final}
+        rows = (row for row in self.database.rows.values() if not row.status.final)
+        return {(row.trans_type, row.protocol_version) for row in rows}
 
     async def count_finished(self, before: int) -> int:
         """As the contract says."""

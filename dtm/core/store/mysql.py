@@ -203,15 +203,15 @@ class MysqlStore(GroupedStore):
         (due,) = await self._read(sql.due_now(self._offset()))
         return mysql_survey.backlog(kinds, due)
 
-    async def unfinished_types(self) -> set[str]:
-        """As the contract says. The server would read the whole index; so we leap from one protocol to the next."""
+    async def unfinished_versions(self) -> set[tuple[str, str]]:
+        """As the contract says. The server would read the whole index; so we leap from one version to the next."""
         self._check_open()
-        types: set[str] = set()
-        after = ""
-        while rows := await self._read(sql.next_types(after)):
-            after = min(kind for (kind,) in rows)
-            types.add(after)
-        return types
+        versions: set[tuple[str, str]] = set()
+        after = ("", "")
+        while rows := await self._read(sql.next_versions(*after)):
+            after = min(tuple(row) for row in rows)
+            versions.add(after)
+        return versions
 
     async def count_finished(self, before: int) -> int:
         """As the contract says."""

@@ -248,12 +248,16 @@ def due_now(offset: int) -> str:
     return f"SELECT count(*), MIN(due_at), ({shut_away}) FROM {_BY_DUE} WHERE due_at <= {NOW} + {offset}"
 
 
-def next_types(after: str) -> str:
-    """The first trans_type behind this one, for each status that is not final; one look into the index for each."""
+def next_versions(trans_type: str, version: str) -> str:
+    """The first (trans_type, version) behind this one, for each status that is not final: two looks into the index."""
     return " UNION ALL ".join(
-        f"""(SELECT trans_type FROM {_BY_FINISHED}
-        WHERE finished_at IS NULL AND status = {code} AND trans_type > {text(after)} ORDER BY trans_type LIMIT 1)"""
+        f"""(SELECT trans_type, protocol_version FROM {_BY_FINISHED}
+        WHERE finished_at IS NULL AND status = {code} AND {where} LIMIT 1)"""
         for code in range(1, FIRST_FINAL)
+        for where in (  # an order that names what is fixed anyway would make MariaDB sort
+            f"trans_type = {text(trans_type)} AND protocol_version > {text(version)} ORDER BY protocol_version",
+            f"trans_type > {text(trans_type)} ORDER BY trans_type, protocol_version",
+        )
     )
 
 

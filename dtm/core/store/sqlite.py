@@ -150,10 +150,10 @@ class SqliteStore(GroupedStore):
         self._check_open()
         return await self._read(self._reader.backlog, self.now())
 
-    async def unfinished_types(self) -> set[str]:
+    async def unfinished_versions(self) -> set[tuple[str, str]]:
         """As the contract says."""
         self._check_open()
-        return await self._read(self._reader.unfinished_types)
+        return await self._read(self._reader.unfinished_versions)
 
     async def count_finished(self, before: int) -> int:
         """As the contract says."""

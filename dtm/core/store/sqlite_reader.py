@@ -40,9 +40,9 @@ class Reader:
         due, since, shut_away = self._db.execute(sql.DUE_NOW, (now,)).fetchone()
         return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since, shut_away)
 
-    def unfinished_types(self) -> set[str]:
-        """The protocols of unfinished rows."""
-        return {kind for (kind,) in self._db.execute(sql.TYPES)}
+    def unfinished_versions(self) -> set[tuple[str, str]]:
+        """(trans_type, protocol_version) of the unfinished rows."""
+        return set(self._db.execute(sql.VERSIONS))
 
     def count_finished(self, before: int) -> int:
         """How many ended before."""

@@ -60,8 +60,8 @@ KINDS = f"""
 DUE_NOW = f"""
     SELECT count(*), min(due_at), (SELECT count(*) FROM dtm_transaction WHERE due_at = {QUARANTINE})
     FROM dtm_transaction WHERE due_at <= ?"""
-TYPES = f"""
-    SELECT DISTINCT trans_type FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
+VERSIONS = f"""
+    SELECT DISTINCT trans_type, protocol_version FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
     WHERE status < {FIRST_FINAL}"""
 
 GIVE_BACK = "UPDATE dtm_transaction SET owner = '', due_at = ?, doubt = ? WHERE id = ? AND owner = ?"

@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS dtm_transaction (
     state            LONGTEXT       NOT NULL,
     UNIQUE KEY dtm_transaction_gid (gid),
     KEY dtm_transaction_due (due_at),
-    KEY dtm_transaction_finished (finished_at, status, trans_type)
+    KEY dtm_transaction_finished (finished_at, status, trans_type, protocol_version)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin ROW_FORMAT = DYNAMIC;
 
 CREATE TABLE IF NOT EXISTS dtm_kv (

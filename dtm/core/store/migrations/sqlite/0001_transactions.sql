@@ -19,7 +19,7 @@ CREATE TABLE dtm_transaction (
 
 -- Partial, so that finished rows cost the claims, the counts and the lists of unfinished ones nothing.
 CREATE INDEX dtm_transaction_due ON dtm_transaction (due_at) WHERE due_at IS NOT NULL;
-CREATE INDEX dtm_transaction_unfinished ON dtm_transaction (status, trans_type) WHERE status < 4;
+CREATE INDEX dtm_transaction_unfinished ON dtm_transaction (status, trans_type, protocol_version) WHERE status < 4;
 CREATE INDEX dtm_transaction_finished ON dtm_transaction (finished_at) WHERE finished_at IS NOT NULL;
 
 CREATE TABLE dtm_kv (
