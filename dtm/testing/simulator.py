@@ -34,7 +34,7 @@ STORMY = Faults(trouble=0.2, strike=0.05, refusal=0.1, nodes=2)
 """What goes wrong when nothing is said but a seed."""
 
 
-class _World(Around):
+class World(Around):
     """Everything there is in one simulation."""
 
     def __init__(self, protocol: Protocol, history: History) -> None:
@@ -75,7 +75,7 @@ class _World(Around):
             case "crash":
                 self.history.add(self.loop.time(), "crash", node)
                 del self.nodes[node]
-                self.loop.call_later(self.faults.back, self._boot, node)
+                self.loop.call_later(self.faults.back, self.boot, node)
                 self.loop.kill(node)
             case "stop":
                 self.history.add(self.loop.time(), "stop", node)
@@ -103,7 +103,7 @@ class _World(Around):
         await node.stop()
         self.loop.kill(name)
         await asyncio.sleep(self.faults.back)
-        self._boot(name)
+        self.boot(name)
 
     async def reached(self, node: str) -> None:
         """Wait while this node cannot reach the database."""
@@ -111,7 +111,7 @@ class _World(Around):
         if wait > 0:
             await asyncio.sleep(wait)
 
-    def _boot(self, name: str) -> None:
+    def boot(self, name: str) -> None:
         """Start a node, as a process of its own."""
         with elsewhere(name):
             self.history.add(self.loop.time(), "start", name)
@@ -125,7 +125,7 @@ class _World(Around):
         """Run to the end."""
         history = self.history
         for index in range(self.faults.nodes):
-            self._boot(f"n{index}")
+            self.boot(f"n{index}")
         self._asides += [self.loop.create_task(self._client([step])) for step in history.steps if step.aside]
         await self._client([step for step in history.steps if not step.aside])
         for _ in range(round(HORIZON / POLL)):
@@ -221,7 +221,7 @@ def simulate(
         faults = replace(faults, script=script)
     history = History(protocol.name, protocol.version, steps, seed or 0, faults, settings or nothing())
     with _silence():
-        world = _World(protocol, history)
+        world = World(protocol, history)
         return run(world.main(steps[0].body["gid"]), world.loop)
 
 

@@ -12,9 +12,9 @@ import pytest
 from dtm import Decision, Snapshot, Status
 from dtm.core.node import CONFIRMED_FOR
 from dtm.plugins.saga import PROTOCOL as SAGA
-from dtm.testing import Faults, Step
+from dtm.testing import Faults, History, Step
 from dtm.testing.loop import VirtualLoop, run
-from dtm.testing.simulator import _World
+from dtm.testing.simulator import World
 
 PASSES = 100
 SECONDS_OF_ONE_PLAN = 0.02
@@ -49,7 +49,8 @@ def test_many_passes_on_a_lagging_node_all_end(monkeypatch: pytest.MonkeyPatch) 
     """Planning all of them once takes longer than a look at a row counts: if each planned anew after its look, none
     would ever come to its call."""
     assert PASSES * SECONDS_OF_ONE_PLAN > 1.5 * CONFIRMED_FOR
-    world = _World(replace(SAGA, plan=laborious(SAGA.plan)), Faults(trouble=0, crash=0), seed=1, settings={})
+    slow = replace(SAGA, plan=laborious(SAGA.plan))
+    world = World(slow, History("saga", "1", steps=(), seed=1, faults=Faults()))
 
     async def main() -> set[Status]:
         world.boot("n")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import pytest
@@ -23,6 +23,7 @@ from dtm.core.store.base import Save
 from dtm.core.store.memory import MemoryStore
 from dtm.plugins.saga import PROTOCOL as SAGA
 from dtm.plugins.xa import PROTOCOL as XA
+from dtm.testing import LAWS, Faults, simulate
 from dtm.testing.examine import Examiner
 from dtm.testing.requests import examples
 
@@ -137,7 +138,19 @@ def test_an_acknowledgement_before_the_commit_is_found(monkeypatch: pytest.Monke
     assert found("promised")
 
 
+def aborted_when_the_database_stalls() -> Iterator[str]:
+    """How "no-way-forward" is broken when somebody aborts, and the row cannot be read again at once."""
+    (law,) = [law for law in LAWS if law.name == "no-way-forward"]
+    step = {"action": "http://bank/do", "compensate": "http://bank/undo"}
+    body = {"steps": [step] * 3, "payloads": ["{}"] * 3}
+    for seed in range(3):
+        for point in range(simulate(SAGA, body, seed=seed, faults=Faults()).points):
+            faults = Faults(strikes={point: "abort", point + 2: "stall"})
+            yield from law.broken_by(simulate(SAGA, body, seed=seed, faults=faults), SAGA)
+
+
 def test_a_call_that_begins_while_the_row_is_read_again_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert list(aborted_when_the_database_stalls()) == []
     reload = Custody._reload
 
     async def reload_unguarded(self: Custody) -> None:
@@ -147,7 +160,7 @@ def test_a_call_that_begins_while_the_row_is_read_again_is_found(monkeypatch: py
         await task
 
     monkeypatch.setattr(Custody, "_reload", reload_unguarded)
-    assert found("no-way-forward")
+    assert list(aborted_when_the_database_stalls())
 
 
 def test_a_stale_hand_over_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
