@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo needs test check lint types imports bank soak bench bench-claims galera crash-points wheel clean
+.PHONY: help demo needs test conformance check lint types imports bank soak bench bench-claims galera crash-points wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -57,6 +57,9 @@ crash-points: $(STAMP) needs  ## A coordinator killed before and after each mess
 
 wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewhere
 	$(BIN)/python tests/wheel.py
+
+conformance: $(STAMP)  ## 5,000 generated histories and every single fault, for each protocol here (minutes)
+	$(BIN)/dtm conformance saga tcc msg xa ./examples/plugins/broadcast.py
 
 bench: $(STAMP)  ## Measure (minutes); more by ARGS, see bench/README.md: make bench ARGS=--quick
 	@bench/needs.sh

@@ -110,7 +110,7 @@ class MariaDB:
         make_certificate(self.certificate)
         command = [
             binary("mariadb-install-db"), "--no-defaults", *self._as_user(), f"--datadir={data}", "--skip-test-db",
-            "--auth-root-authentication-method=normal", f"--tmpdir={self.folder}",  # in /tmp, two at a time collide
+            "--auth-root-authentication-method=normal",
         ]  # fmt: skip
         done = subprocess.run(command, env=self._environment(), capture_output=True, text=True, check=False)
         if done.returncode:
