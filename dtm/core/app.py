@@ -47,6 +47,9 @@ from dtm.core.web.traffic import Traffic
 
 log = logging.getLogger(__name__)
 
+GC_THRESHOLDS = (10_000, 20, 20)
+"""A request leaves few cycles behind, and Python's defaults look for them a hundred times a second under load."""
+
 
 def load_registry(settings: Settings, schemas: Schemas) -> registry.Registry:
     """All plugins that these settings allow; StartupError on every fault among them."""
@@ -178,6 +181,7 @@ class App:
                 self.retention.start()
         gc.collect()
         gc.freeze()  # what has been loaded by now stays; the collector need not look at it again
+        gc.set_threshold(*GC_THRESHOLDS)
 
     async def _refuse_orphans(self) -> None:
         needed = await self.store.unfinished_versions()

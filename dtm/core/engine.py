@@ -126,7 +126,7 @@ class Pass:
                 elif self.node.draining:
                     later.append((now, False))
                 else:
-                    self.flights.wish(branch)
+                    self.flights.wish(branch, now)
         if skipped:
             self.custody.mark_dirty()
             return False
@@ -159,7 +159,7 @@ class Pass:
             elif self.node.draining:
                 later.append((now, False))
             else:
-                self.flights.wish(question, question=True)
+                self.flights.wish(question, now, question=True)
         return await self._stay_or_park(later, None, now)
 
     async def _wait(self, wait: Wait) -> bool:

@@ -74,12 +74,12 @@ class Flights:
         now = self._node.clock.boot()
         return max((f.sent_boot + f.timeout - now for f in self._flying.values() if f.sent), default=0.0)
 
-    def wish(self, branch: Branch, *, question: bool = False) -> None:
-        """This branch should be in flight; nothing happens if it is."""
+    def wish(self, branch: Branch, now: int, *, question: bool = False) -> None:
+        """This branch should be in flight; nothing happens if it is. `now` in ms."""
         if branch.key in self._flying:
             return
         timeout = self._row.rules.call_timeout(self._row.tx)
-        flight = Flight(branch, question, timeout, self._node.store.now(), self._node.clock.boot())
+        flight = Flight(branch, question, timeout, now, self._node.clock.boot())
         self._flying[branch.key] = flight
         if not self._leave_at_once(flight):
             flight.under_way = asyncio.get_running_loop().create_task(self._fly(flight))

@@ -271,7 +271,7 @@ class Snapshot:
 
     def op(self, name: str) -> tuple[Branch, ...]:
         """All branches with this operation, in stored order."""
-        return tuple(branch for branch in self.branches if branch.op == name)
+        return tuple([branch for branch in self.branches if branch.op == name])
 
     def may_have_run(self, branch: Branch) -> bool:
         """Whether the participant may have seen a call of this branch, whatever came back."""

@@ -11,6 +11,7 @@ from typing import Any
 from dtm.core.decisions import Decision
 from dtm.core.lifecycle import MOVES, SUBMIT_ONLY, Verbs
 from dtm.core.model import Branch, Op, Options, Outcome, Snapshot, Status, Verb, nothing
+from dtm.core.values import replacer
 
 Schema = Mapping[str, Any] | str
 """A JSON Schema (draft 2020-12), or the name of a file in `schemas/`."""
@@ -40,6 +41,10 @@ class Request:
     settings: Mapping[str, Any] = field(default_factory=nothing)
     topic: Callable[[str], tuple[str, ...] | None] = field(default=_no_topic, repr=False, compare=False)
     """topic(name) -> the urls subscribed to it at this moment, or None when there is no such topic."""
+
+
+changed_request = replacer(Request)
+"""A request with some fields changed."""
 
 
 def _no_branches(request: Request) -> tuple[Branch, ...]:

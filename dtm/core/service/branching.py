@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 from dtm.core.errors import InvalidRequest, ProtocolFault
 from dtm.core.model import Branch
-from dtm.core.protocol import Request
+from dtm.core.protocol import Request, changed_request
 from dtm.core.registry import Registered
 from dtm.core.service.intake import CONTROL, Intake
 from dtm.core.transport.base import Transport
@@ -31,7 +30,7 @@ class Branching:
 
     def expanded(self, intake: Intake, topic: Callable[[str], tuple[str, ...] | None]) -> tuple[Branch, ...]:
         """The branches that prepare or submit makes, with the topics as they are now."""
-        request = replace(intake.request, topic=topic)
+        request = changed_request(intake.request, topic=topic)
         made = self.made(intake.registered.protocol.expand, request, intake.registered)
         for key in URL_KEYS:
             self._check_url(request.body.get(key, ""), request.body)

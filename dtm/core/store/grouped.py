@@ -47,7 +47,8 @@ class GroupedStore(Store):
 
     def now(self) -> int:
         """The clock's date, moved by `clock_offset` (ms)."""
-        return self.clock.wall() + to_ms(self.clock_offset)
+        now = self.clock.wall()
+        return now + to_ms(self.clock_offset) if self.clock_offset else now
 
     async def insert(self, tx: Transaction) -> Transaction | None:
         """As the contract says."""
