@@ -54,16 +54,24 @@ def _subjects(folder: Path, options: argparse.Namespace, ending: ExitStack) -> l
         return subject
 
     subjects = [started(bare(folder))]
-    if "sqlite" in options.stores:
-        subjects.append(started(OnSqlite(folder / "sqlite")))
+    for server in options.servers:
+        if "sqlite" in options.stores:
+            home = folder / f"{server}-on-sqlite"
+            subjects.append(started(OnSqlite(home, _name("sqlite", server), DTM_HTTP_SERVER=server)))
     if "mariadb" in options.stores:
         home = folder / "mariadb"
         home.mkdir()
         database = MariaDB(home).start()
         ending.callback(database.stop)
-        subjects.append(started(OnMariaDB(folder / "on-mariadb", database)))
+        for server in options.servers:
+            home = folder / f"{server}-on-mariadb"
+            subjects.append(started(OnMariaDB(home, database, _name("mariadb", server), DTM_HTTP_SERVER=server)))
     subjects += [Subject(url, url) for url in options.against]
     return subjects
+
+
+def _name(store: str, server: str) -> str:
+    return f"dtm {store}" if server == "tornado" else f"dtm {store}/h"
 
 
 def _options() -> argparse.Namespace:
@@ -71,6 +79,7 @@ def _options() -> argparse.Namespace:
     add = parser.add_argument
     add("--cases", nargs="*", choices=CASES, default=list(CASES), help="what to run")
     add("--stores", nargs="*", choices=("sqlite", "mariadb"), default=["sqlite", "mariadb"])
+    add("--servers", nargs="*", choices=("tornado", "httptools"), default=["tornado"], help="httptools is shown as /h")
     add("--connections", "-c", nargs="*", type=int, default=[1, 20, 64, 256], help="for the case steady")
     add("--rounds", type=int, default=5)
     add("--seconds", type=float, default=5.0, help="whole seconds per round and subject")

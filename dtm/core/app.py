@@ -10,7 +10,6 @@ import socket
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from tornado.httpserver import HTTPServer
 from tornado.netutil import bind_sockets
 
 from dtm.core import registry
@@ -42,7 +41,7 @@ from dtm.core.transport.http import HttpTransport
 from dtm.core.transport.slots import Slots
 from dtm.core.web.door import Door
 from dtm.core.web.routes import make_application
-from dtm.core.web.server import make_server
+from dtm.core.web.server import Server, make_server
 from dtm.core.web.traffic import Traffic
 
 log = logging.getLogger(__name__)
@@ -114,7 +113,7 @@ class App:
         self.metrics = Metrics(
             Parts(self.node, self.passes, self.scheduler, self.door, self.traffic, self.events, lag), place
         )
-        self.server: HTTPServer | None = None
+        self.server: Server | None = None
         self.port = settings.port
 
     def _node(self, rng: random.Random) -> Node:
@@ -170,7 +169,7 @@ class App:
                 log.warning("%d transactions in quarantine are tried again", released)
             await self.metrics.start()
             if serve:
-                self._listen()
+                await self._listen()
         except BaseException:
             await self.metrics.stop()
             await self.store.close()
@@ -212,18 +211,19 @@ class App:
                 "install one that does, or start with --allow-orphans to leave them alone"
             )
 
-    def _listen(self) -> None:
-        host, port = self.settings.host, self.settings.port
+    async def _listen(self) -> None:
+        settings = self.settings
+        host, port = settings.host, settings.port
         try:
-            sockets = bind_sockets(port, address=host, reuse_port=self.settings.processes > 1)
+            sockets = bind_sockets(port, address=host, reuse_port=settings.processes > 1)
         except (OSError, socket.gaierror) as error:
             raise StartupError(f"cannot listen on {host}:{port}: {error}") from error
         self.port = sockets[0].getsockname()[1]
         application = make_application(
-            self.service, self.settings, door=self.door, traffic=self.traffic, scrape=self.metrics.scrape
+            self.service, settings, door=self.door, traffic=self.traffic, scrape=self.metrics.scrape
         )
-        self.server = make_server(application)
-        self.server.add_sockets(sockets)
+        self.server = make_server(application, settings.http_server)
+        await self.server.serve(sockets)
 
     async def stop(self) -> None:
         """Accept nothing new, let calls land within the grace, park, let go of everything (law 5.13)."""
@@ -243,7 +243,7 @@ class App:
         await self.transport.close()
         await self.store.close()
 
-    async def _hang_up(self, server: HTTPServer) -> None:
+    async def _hang_up(self, server: Server) -> None:
         """Close all connections, once those who wait have been answered: by now only the store can hold them up."""
         if not await self.door.emptied(self.settings.db_timeout):
             log.warning("%d requests were cut off", self.door.inside)

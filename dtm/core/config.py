@@ -58,6 +58,7 @@ class Settings:
     store: str = field(default="sqlite:///dtm.db", repr=False)
     host: str = "127.0.0.1"
     port: int = 36789
+    http_server: str = "tornado"
     processes: int = 1
     retry_interval: float = 10.0
     retry_interval_max: float = 60.0

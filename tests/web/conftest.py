@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from tornado.netutil import bind_sockets
 
 from dtm.core.config import Settings
 from dtm.core.web.base import BaseHandler
 from dtm.core.web.routes import ROUTES, make_application
-from dtm.core.web.server import make_server
+from dtm.core.web.server import HTTPTOOLS, TORNADO, make_server
 
 
 class Echo(BaseHandler):
@@ -59,14 +60,16 @@ EXTRA = (("/echo", Echo), ("/raise/(.+)", Raise), ("/slow", Slow))
 class Running:
     """A server on a loopback port, for the running loop."""
 
+    kind = TORNADO
+
     def __init__(self, settings=None, **timeouts):
         application = make_application(Unreached(), settings or Settings(), (*ROUTES, *EXTRA))
-        self.server = make_server(application, **timeouts)
+        self.server = make_server(application, self.kind, **timeouts)
 
     async def __aenter__(self):
-        self.server.listen(0, "127.0.0.1")
-        (sock,) = self.server._sockets.values()
+        (sock,) = bind_sockets(0, "127.0.0.1")
         self.port = sock.getsockname()[1]
+        await self.server.serve([sock])
         return self
 
     async def __aexit__(self, *exc):
@@ -110,10 +113,16 @@ def _no_loop_of_nobody():
     asyncio.set_event_loop(None)
 
 
-@pytest.fixture(scope="session")
-def running():
-    """The class, to be used with `async with running(...) as server`."""
-    return Running
+class OnHttptools(Running):
+    """The same on the other server."""
+
+    kind = HTTPTOOLS
+
+
+@pytest.fixture(scope="session", params=[Running, OnHttptools], ids=[TORNADO, HTTPTOOLS])
+def running(request):
+    """The class, to be used with `async with running(...) as server`: once for each server."""
+    return request.param
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from tornado.routing import Matcher, PathMatches, Rule
 from dtm.core.config import Settings
 from dtm.core.web import health, queries, schedule, topics, transactions
 from dtm.core.web.base import BaseHandler
+from dtm.core.web.connection import Connection
 from dtm.core.web.door import Door
 from dtm.core.web.metrics import Metrics, Scrape, no_figures
 from dtm.core.web.server import MAX_BODY, MAX_DROPPED
@@ -131,9 +132,9 @@ class TooLarge(BaseHandler):
         self._connection.close()
 
     @property
-    def _connection(self) -> HTTP1Connection:
+    def _connection(self) -> HTTP1Connection | Connection:
         connection = self.request.connection
-        assert isinstance(connection, HTTP1Connection)
+        assert isinstance(connection, HTTP1Connection | Connection)
         return connection
 
 

@@ -1,34 +1,121 @@
-"""The HTTP server: Tornado's, with limits that one bad client cannot talk it out of."""
+"""The HTTP server: Tornado's, or one on httptools, with the same limits, which one bad client cannot talk it out of."""
 
 from __future__ import annotations
 
+import asyncio
+import socket
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
 import tornado.web
 from tornado.httpserver import HTTPServer
+
+from dtm.core.web.connection import Connection, Limits
+from dtm.core.web.requests import RequestReader
 
 MAX_BODY = 4 * 1024 * 1024
 MAX_DROPPED = 64 * 1024 * 1024
 MAX_HEADERS = 16 * 1024
 IDLE_TIMEOUT = 75.0
 BODY_TIMEOUT = 30.0
+TORNADO, HTTPTOOLS = "tornado", "httptools"
+
+
+class Server(ABC):
+    """Serves one application."""
+
+    @abstractmethod
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """Accept connections on these sockets, which listen already."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Accept no more connections."""
+
+    @abstractmethod
+    async def close_all_connections(self) -> None:
+        """Close what is open; return when it is closed."""
 
 
 def make_server(
-    application: tornado.web.Application, *, idle_timeout: float = IDLE_TIMEOUT, body_timeout: float = BODY_TIMEOUT
-) -> HTTPServer:
-    """Return a server that does not listen yet.
+    application: tornado.web.Application,
+    kind: str = TORNADO,
+    *,
+    idle_timeout: float = IDLE_TIMEOUT,
+    body_timeout: float = BODY_TIMEOUT,
+) -> Server:
+    """Return a server that does not serve yet. `kind`: tornado or httptools.
 
     `idle_timeout` (s): from the end of one request, or of connecting, until the next one's headers have all arrived.
     Headers that trickle in hold a connection no longer than saying nothing would. `body_timeout` (s): from the headers
     until the whole body has arrived. Past either, and above `MAX_HEADERS`, the connection is closed without a word.
     A request that is under way goes on when its client leaves.
     """
-    return HTTPServer(
-        application,
-        xheaders=False,
-        decompress_request=False,
-        max_header_size=MAX_HEADERS,
-        max_body_size=MAX_BODY,
-        max_buffer_size=MAX_BODY + MAX_HEADERS,
-        idle_connection_timeout=idle_timeout,
-        body_timeout=body_timeout,
-    )
+    limits = Limits(idle_timeout=idle_timeout, body_timeout=body_timeout)
+    return HttptoolsServer(application, limits) if kind == HTTPTOOLS else TornadoServer(application, limits)
+
+
+class TornadoServer(Server):
+    """Tornado's own."""
+
+    def __init__(self, application: tornado.web.Application, limits: Limits) -> None:
+        self._server = HTTPServer(
+            application,
+            xheaders=False,
+            decompress_request=False,
+            max_header_size=MAX_HEADERS,
+            max_body_size=MAX_BODY,
+            max_buffer_size=MAX_BODY + MAX_HEADERS,
+            idle_connection_timeout=limits.idle_timeout,
+            body_timeout=limits.body_timeout,
+        )
+
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """As Server says."""
+        self._server.add_sockets(sockets)
+
+    def stop(self) -> None:
+        """As Server says."""
+        self._server.stop()
+
+    async def close_all_connections(self) -> None:
+        """As Server says."""
+        await self._server.close_all_connections()
+
+
+class HttptoolsServer(Server):
+    """Protocols of asyncio."""
+
+    def __init__(self, application: tornado.web.Application, limits: Limits) -> None:
+        self._application = application
+        self._limits = limits
+        self._listeners: list[asyncio.Server] = []
+        # The event loop keeps weak references only: what is open must be held here.
+        self._connections: set[Connection] = set()
+        self._none_open = asyncio.Event()
+
+    async def serve(self, sockets: Sequence[socket.socket]) -> None:
+        """As Server says."""
+        loop = asyncio.get_running_loop()
+        self._listeners += [await loop.create_server(self._connection, sock=sock, backlog=1024) for sock in sockets]
+
+    def stop(self) -> None:
+        """As Server says."""
+        for listener in self._listeners:
+            listener.close()
+
+    async def close_all_connections(self) -> None:
+        """As Server says; what a client does not take is thrown away."""
+        for connection in tuple(self._connections):
+            connection.close()
+        try:
+            while self._connections:
+                self._none_open.clear()
+                await self._none_open.wait()
+        finally:
+            for connection in tuple(self._connections):
+                connection.abort()
+
+    def _connection(self) -> Connection:
+        reader = RequestReader(max_headers=MAX_HEADERS, max_body=MAX_BODY, max_dropped=MAX_DROPPED)
+        return Connection(self._application, reader, self._limits, self._connections, self._none_open.set)
