@@ -83,8 +83,8 @@ class Verbs:
         request, verbs = intake.request, intake.registered.protocol.verbs
         status = lifecycle.apply(verbs, request.verb, None, request)
         may_exist = any(verb == request.verb and source is not None for verb, source in verbs)
-        if may_exist and await self._node.store.load(request.gid) is not None:
-            await self._again(intake)
+        if may_exist and (stored := await self._node.store.load(request.gid)) is not None:
+            await self._again(intake, stored)
             return
         try:
             branches = await self._topics.expanded(intake)
@@ -107,7 +107,7 @@ class Verbs:
         if await self._writer.create(tx) is None:
             await self._again(intake)
 
-    async def _again(self, intake: Intake) -> None:
+    async def _again(self, intake: Intake, seen: Transaction | None = None) -> None:
         """The gid exists: the same request moves it or repeats itself, another one is refused."""
         request = intake.request
 
@@ -122,7 +122,7 @@ class Verbs:
             custom_data = intake.custom_data or tx.custom_data
             return replace(tx, status=target, options=_merged(tx.options, request.options), custom_data=custom_data)
 
-        await self._writer.change(request.gid, decide)
+        await self._writer.change(request.gid, decide, seen)
 
     def _aborted(self, tx: Transaction, given: Mapping[str, Any]) -> Transaction | None:
         registered = self._reader.protocol(tx.trans_type)

@@ -38,13 +38,14 @@ class Writer:
         self._follow(stored, hold, boot, recovered=False)
         return stored
 
-    async def change(self, gid: str, decide: Decide) -> Transaction:
+    async def change(self, gid: str, decide: Decide, seen: Transaction | None = None) -> Transaction:
         """Change what is stored; the row that `decide` saw is the row that is written, or it is asked again.
 
-        Returns the row as it is now. NotFound when there is no such gid; whatever `decide` raises.
+        `seen`: the row as it was just read, if it was. Returns the row as it is now. NotFound when there is no such
+        gid; whatever `decide` raises.
         """
         for _ in range(TRIES):
-            tx = await self._node.store.load(gid)
+            tx, seen = seen or await self._node.store.load(gid), None
             if tx is None:
                 raise NotFound(f"no TransGlobal with gid: {gid} found")
             wanted = decide(tx)
