@@ -59,7 +59,8 @@ wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewher
 	$(BIN)/python tests/wheel.py
 
 conformance: $(STAMP)  ## 5,000 generated histories and every single fault, for each protocol here (minutes)
-	$(BIN)/dtm conformance saga tcc msg xa ./examples/plugins/broadcast.py
+	$(BIN)/dtm conformance saga tcc msg xa ./examples/plugins/broadcast.py \
+		./examples/plugins/dtm-quorum/dtm_quorum/__init__.py ./examples/plugins/dtm-escalation/dtm_escalation/__init__.py
 
 bench: $(STAMP)  ## Measure (minutes); more by ARGS, see bench/README.md: make bench ARGS=--quick
 	@bench/needs.sh

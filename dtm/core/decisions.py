@@ -38,7 +38,8 @@ class Ask:
 class Move:
     """Change the transaction's status: compare-and-set, durable before anything follows from it.
 
-    `reason` (at most 1024 characters are kept) tells why it rolls back; `result` is kept for a successful end.
+    `reason` (at most 1024 characters are kept) tells why it rolls back. `result` is what clients read in the end, and
+    the plan in `snapshot.result` from then on: the place for a choice that must not be made a second time.
     """
 
     status: Status

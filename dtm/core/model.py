@@ -239,8 +239,9 @@ class Snapshot:
 
     created, now, deadline: UTC milliseconds. timeout: seconds, None = never. `request` is the validated body,
     `custom` the parsed custom_data, `settings` what the operator wrote under `protocols.<name>`, `answers` the definite
-    answers to questions, by op. `recovered`: an earlier node may have begun calls that are not recorded here.
-    `undoable` names the operations that another operation undoes. `version` is that of the protocol which created it.
+    answers to questions, by op, `result` what an earlier Move has left. `recovered`: an earlier node may have begun
+    calls that are not recorded here. `undoable` names the operations that another operation undoes. `version` is that
+    of the protocol which created it.
     """
 
     gid: str
@@ -254,6 +255,7 @@ class Snapshot:
     custom: Mapping[str, Any] = field(default_factory=nothing)
     settings: Mapping[str, Any] = field(default_factory=nothing)
     answers: Mapping[str, Answer] = field(default_factory=nothing)
+    result: str = ""
     recovered: bool = False
     undoable: frozenset[str] = frozenset()
     version: str = "1"

@@ -46,6 +46,15 @@ def after(branches: Iterable[Branch], predecessors: Graph) -> tuple[Branch, ...]
     return at_once(free)
 
 
+def undoing(snapshot: Snapshot, backward: str, forward: str) -> tuple[Branch, ...]:
+    """The `backward` branches of all participants that may know of `forward`: all that a way back has to call.
+
+    Whoever answered counts, one who refused too: an earlier call, whose answer was lost, may have taken effect.
+    """
+    knows = {b.branch_id for b in snapshot.op(forward) if not b.pending or snapshot.may_have_run(b)}
+    return tuple(branch for branch in snapshot.op(backward) if branch.branch_id in knows)
+
+
 def reversed_graph(predecessors: Graph) -> dict[str, set[str]]:
     """The same edges the other way round: who must be undone before whom."""
     result: dict[str, set[str]] = {node: set() for node in predecessors}

@@ -94,6 +94,7 @@ def snapshot_of(
             for question in questions
             if not question.pending
         },
+        result=tx.result,
         recovered=recovered,
         undoable=rules.protocol.undoable,
         version=tx.protocol_version,

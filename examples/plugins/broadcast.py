@@ -68,8 +68,7 @@ def plan(snapshot: dtm.Snapshot) -> dtm.Decision:
 
 
 def _retract(snapshot: dtm.Snapshot) -> dtm.Decision:
-    heard = {b.branch_id for b in snapshot.op("announce") if not b.pending or snapshot.may_have_run(b)}
-    retractions = [branch for branch in snapshot.op("retract") if branch.branch_id in heard]
+    retractions = dtm.ordering.undoing(snapshot, "retract", "announce")
     if dtm.ordering.all_succeeded(retractions):
         return dtm.Move(dtm.Status.FAILED)
     return dtm.Call(dtm.ordering.at_once(retractions))

@@ -108,6 +108,17 @@ def test_a_graph_has_a_cycle_or_can_be_worked_off(graph: dict[str, set[str]]) ->
     assert ordering.all_succeeded(left) is not ordering.has_cycle(graph)
 
 
+@pytest.mark.parametrize(("recovered", "found"), [(False, "123"), (True, "0123")])
+def test_undoing_calls_whoever_may_know(recovered: bool, found: str) -> None:
+    """0 was never called, 1 has an unclear answer, 2 has done it, 3 has refused."""
+    forward = [replace(b, started=int(b.branch_id > "0")) for b in branches("ppsf", "do")]
+    rows = (*forward, *branches("pppp", "undo"))
+    snapshot = Snapshot("g", Status.ABORTING, branches=rows, recovered=recovered, undoable=frozenset(["do"]))
+    undoing = ordering.undoing(snapshot, "undo", "do")
+    assert ids(undoing) == found
+    assert {branch.op for branch in undoing} == {"undo"}
+
+
 PLAN = ordering.two_phase("do", "undo", ordering.at_once)
 
 

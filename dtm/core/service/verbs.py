@@ -81,11 +81,14 @@ class Verbs:
     async def _enter(self, intake: Intake) -> None:
         """prepare and submit: create the transaction, or move the one that is there."""
         request, verbs = intake.request, intake.registered.protocol.verbs
-        status = lifecycle.apply(verbs, request.verb, None, request)
         may_exist = any(verb == request.verb and source is not None for verb, source in verbs)
         if may_exist and (stored := await self._node.store.load(request.gid)) is not None:
             await self._again(intake, stored)
             return
+        try:
+            status = lifecycle.apply(verbs, request.verb, None, request)
+        except NotAllowed as error:  # a verb that makes nothing of nothing
+            raise NotFound(f"no TransGlobal with gid: {request.gid} found") from error
         try:
             branches = await self._topics.expanded(intake)
         except InvalidRequest:

@@ -47,7 +47,7 @@ class Waiting:
         if goal is Status.SUCCEED and tx.status in (Status.ABORTING, Status.FAILED):
             raise Conflict(tx.reason or "rolled back", tx.status)
         last = last_answer(tx)
-        if last is not None and last.log[-1].outcome is Outcome.FAILURE:
+        if last is not None and last.pending and last.log[-1].outcome is Outcome.FAILURE:  # and it was not foreseen
             raise Conflict(last.error, tx.status)
         if self._node.draining:
             raise NotYet("ONGOING: this coordinator is shutting down; the transaction is stored and goes on")

@@ -34,8 +34,7 @@ def _forward(snapshot: dtm.Snapshot) -> dtm.Decision:
 
 def _backward(snapshot: dtm.Snapshot) -> dtm.Decision:
     # Each action is judged by itself: its stored predecessors may lag behind what was really called.
-    ran = {action.branch_id for action in snapshot.op("action") if not action.pending or snapshot.may_have_run(action)}
-    compensations = tuple(branch for branch in snapshot.op("compensate") if branch.branch_id in ran)
+    compensations = dtm.ordering.undoing(snapshot, "compensate", "action")
     if dtm.ordering.all_succeeded(compensations):
         return dtm.Move(dtm.Status.FAILED)
     if snapshot.custom.get("concurrent"):
