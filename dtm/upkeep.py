@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 
 from rich.console import Console
 from rich.progress import MofNCompleteColumn, Progress
@@ -12,6 +12,7 @@ from rich.text import Text
 
 from dtm.core.config import Settings
 from dtm.core.errors import DtmError, StartupError
+from dtm.core.registry import Registered, refuse_versions
 from dtm.core.retention import CHUNK, PAUSE
 from dtm.core.store.base import Store
 from dtm.core.store.factory import open_store
@@ -77,7 +78,7 @@ async def _delete(store: Store, before: int, number: int) -> None:
         show(Text(f"{deleted} finished transactions deleted"))
 
 
-async def check(settings: Settings, enabled: Collection[str]) -> int:
+async def check(settings: Settings, enabled: Mapping[str, Registered]) -> int:
     """Show what is in the store and what endangers it; the exit status. StartupError: `serve` would refuse it."""
     survey = await _store(settings).survey()
     show(_facts(survey))
@@ -89,7 +90,7 @@ async def check(settings: Settings, enabled: Collection[str]) -> int:
     return 1 if survey.dangers else 0
 
 
-def _refuse(survey: Survey, enabled: Collection[str]) -> None:
+def _refuse(survey: Survey, enabled: Mapping[str, Registered]) -> None:
     """StartupError for what `serve` would refuse. A store without a schema it does not: it makes one."""
     if survey.present not in (0, survey.known):
         advice = "upgrade it by dtm db upgrade" if survey.present < survey.known else "it is of a later version"
@@ -102,6 +103,7 @@ def _refuse(survey: Survey, enabled: Collection[str]) -> None:
             f"store {survey.name}: unfinished transactions of protocols that are not enabled: {names}; "
             "enable them, or start with --allow-orphans to leave them alone"
         )
+    refuse_versions(enabled, survey.versions)
 
 
 def _facts(survey: Survey) -> Table:

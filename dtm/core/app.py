@@ -184,7 +184,7 @@ class App:
 
     async def _refuse_orphans(self) -> None:
         needed = await self.store.unfinished_versions()
-        self._refuse_versions(needed)
+        registry.refuse_versions(self.registry.enabled, needed)
         if {trans_type for trans_type, _ in needed} <= self.registry.enabled.keys():
             return
         orphans: defaultdict[str, int] = defaultdict(int)
@@ -196,19 +196,6 @@ class App:
             raise StartupError(
                 f"the store holds unfinished transactions of protocols that are not enabled: {what}; "
                 "enable them, or start with --allow-orphans to leave them alone"
-            )
-
-    def _refuse_versions(self, needed: set[tuple[str, str]]) -> None:
-        enabled = self.registry.enabled
-        missing = [
-            f"{version!r} of {name!r} (here: {enabled[name].protocol.version!r})"
-            for name, version in sorted(needed)
-            if name in enabled and not enabled[name].protocol.runs(version)
-        ]
-        if missing:
-            raise StartupError(
-                f"the store holds unfinished transactions of versions that no plugin carries: {', '.join(missing)}; "
-                "install one that does, or start with --allow-orphans to leave them alone"
             )
 
     async def _listen(self) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Literal
@@ -191,6 +191,20 @@ def _settings(
         faults = "; ".join(f"{pointer or '/'}: {text}" for pointer, text in error.errors)
         raise StartupError(f"protocols.{protocol.name}: {faults}") from error
     return written
+
+
+def refuse_versions(enabled: Mapping[str, Registered], needed: Iterable[tuple[str, str]]) -> None:
+    """StartupError for each (protocol, version) of these whose protocol is enabled, but carries no such version."""
+    missing = [
+        f"{version!r} of {name!r} (here: {enabled[name].protocol.version!r})"
+        for name, version in sorted(needed)
+        if name in enabled and not enabled[name].protocol.runs(version)
+    ]
+    if missing:
+        raise StartupError(
+            f"the store holds unfinished transactions of versions that no plugin carries: {', '.join(missing)}; "
+            "install one that does, or start with --allow-orphans to leave them alone"
+        )
 
 
 def _hint(name: str, known: Mapping[str, Any] | Sequence[str]) -> str:

@@ -30,6 +30,10 @@ SEED = 1
 """For the histories in which nothing is left to chance but how long things take."""
 
 
+PASSING = ("timeout_to_fail", "retry_limit")
+"""Options that end a transaction early, but do not change in what order it works."""
+
+
 @dataclass(frozen=True, slots=True)
 class Work:
     """A piece of work: every single fault of one walk, or the generated histories with these seeds."""
@@ -57,6 +61,7 @@ class Tally:
     generated: int = 0
     broken: list[Broken] = field(default_factory=list)
     complete: bool = True
+    """Whether it was done to its end."""
 
 
 class Examiner:
@@ -208,10 +213,6 @@ class Examiner:
         for seed in range(20):
             digest.update(self.generated(seed, 0).story().encode())
         return digest.hexdigest()
-
-
-PASSING = ("timeout_to_fail", "retry_limit")
-"""Options that end a transaction early, but do not change in what order it works."""
 
 
 def _varied(body: Mapping[str, Any], rng: random.Random) -> dict[str, Any]:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.support.command import run
 from tests.support.coordinator import FAST, Coordinator
 from tests.support.mariadb import database_of
 from tests.support.participants import ONGOING, Participants
@@ -57,11 +56,13 @@ def test_only_who_carries_a_version_goes_on_with_it(tmp_path: Path, store: str, 
         assert first.terminate() == 0
 
     install(tmp_path, "3", "2")
-    command = [sys.executable, "-m", "dtm.cli", "serve", "--port", "0", *arguments]
-    refused = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
-    assert (refused.returncode, refused.stdout) == (2, "")
-    (line,) = refused.stderr.splitlines()
-    assert "versions that no plugin carries: '1' of 'notify' (here: '3')" in line
+    for refused in (
+        run(tmp_path, "serve", "--port", "0", *arguments),
+        run(tmp_path, "check", "-c", "conf.yml", "--store", DTM_STORE=store),
+    ):
+        assert refused.status == 2
+        (line,) = refused.err.splitlines()
+        assert "versions that no plugin carries: '1' of 'notify' (here: '3')" in line
 
     begun = len(participants.calls)
     with Coordinator(tmp_path, *arguments, "--allow-orphans", **FAST) as second:

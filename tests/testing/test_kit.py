@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 from dtm.plugins.saga import PROTOCOL as SAGA
 from dtm.plugins.tcc import PROTOCOL as TCC
 from dtm.testing import Faults, Requests, Step, conformance, replay, save, simulate
+from dtm.testing.participants import ONGOING, Participants, failure
 from tests.properties.wrong_protocols import WRONG
 
 STEP = {"action": "http://a/do", "compensate": "http://a/undo"}
@@ -108,6 +110,21 @@ def test_several_jobs_need_names() -> None:
 
 def test_it_does_without_pytest() -> None:
     python("import sys; sys.modules['pytest'] = None; import dtm.testing, dtm.testing.participants")
+
+
+def test_participants_answer_as_told_and_write_down_what_they_saw() -> None:
+    with Participants() as participants:
+        participants.answer("tell", ONGOING, failure("closed"))
+        url = f"{participants.url('tell')}?gid=g&trans_type=saga&branch_id=01&op=action"
+        heard = []
+        for _ in range(3):
+            connection = http.client.HTTPConnection("127.0.0.1", participants.port, timeout=20)
+            connection.request("POST", url.removeprefix(participants.base), b"{}")
+            heard.append(connection.getresponse().status)
+            connection.close()
+        assert heard == [425, 409, 200]
+        assert participants.of("g") == ["action 01 POST tell"] * 3
+        assert {call.body for call in participants.seen("g")} == {"{}"}
 
 
 def test_steps_of_somebody_else() -> None:

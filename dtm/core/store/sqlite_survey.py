@@ -26,6 +26,7 @@ def survey(path: Path, timeout: float, now: int) -> Survey:
         try:
             present = _revision(db)
             found = Reader(db).backlog(now) if present == known else None
+            versions = Reader(db).unfinished_versions() if present == known else set()
         finally:
             db.close()
     except sqlite3.Error as error:
@@ -35,7 +36,7 @@ def survey(path: Path, timeout: float, now: int) -> Survey:
         ("coordinator", "one is running" if running else "none is running"),
         ("journal", f"{_journal(path)}; dtm opens it with wal, synchronous = FULL"),
     )
-    return Survey(name, present, known, now, facts, (), found)
+    return Survey(name, present, known, now, facts, (), found, frozenset(versions))
 
 
 def is_held(path: Path) -> bool:

@@ -37,7 +37,7 @@ class Survey:
     name: the store, without user and password. present, known: the schema's revision there (0: there is none), and the
     one of this version of dtm. now: the database's time (ms). facts: names and texts for people, in order. dangers:
     what endangers transactions or coordinators, with advice, one line each. backlog: None when the schema is not the
-    known one.
+    known one. versions: (trans_type, protocol_version) of what is unfinished.
     """
 
     name: str
@@ -47,3 +47,4 @@ class Survey:
     facts: tuple[tuple[str, str], ...] = ()
     dangers: tuple[str, ...] = ()
     backlog: Backlog | None = None
+    versions: frozenset[tuple[str, str]] = frozenset()
