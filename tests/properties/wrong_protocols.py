@@ -12,6 +12,8 @@ from datetime import UTC, datetime
 import dtm
 from dtm import Call, Move, Protocol, Snapshot, Status, Wait, ordering
 from dtm.plugins import msg, saga, tcc
+from dtm.testing import Law
+from tests.properties import own_laws
 
 SAGA, TCC, MSG = saga.PROTOCOL, tcc.PROTOCOL, msg.PROTOCOL
 Plan = Callable[[Snapshot], dtm.Decision]
@@ -116,15 +118,6 @@ def keeps_state() -> Plan:
     return plan
 
 
-def depends_on_the_hash(snapshot: Snapshot) -> dtm.Decision:
-    """Calls one of those that are ready: whichever comes first out of a set."""
-    decision = SAGA.plan(snapshot)
-    if isinstance(decision, Call) and len(decision.branches) > 1:
-        first = next(iter({branch.branch_id for branch in decision.branches}))
-        return replace(decision, branches=tuple(b for b in decision.branches if b.branch_id == first))
-    return decision
-
-
 def never_ends_on_ongoing(snapshot: Snapshot) -> dtm.Decision:
     waiting = [b for b in snapshot.branches if b.pending and b.started and not b.attempts]
     return Wait() if waiting and waiting[0].answered else SAGA.plan(snapshot)
@@ -173,6 +166,29 @@ def undoes_before_success(snapshot: Snapshot) -> dtm.Decision:
     return SAGA.plan(snapshot)
 
 
+def ignores_the_delay(snapshot: Snapshot) -> dtm.Decision:
+    return MSG.plan(replace(snapshot, custom={}))
+
+
+def all_actions_at_once(snapshot: Snapshot) -> dtm.Decision:
+    decision = SAGA.plan(snapshot)
+    if isinstance(decision, Call) and snapshot.status is Status.SUBMITTED:
+        return replace(decision, branches=ordering.at_once(snapshot.op("action")))
+    return decision
+
+
+def succeeds_too_early(snapshot: Snapshot) -> dtm.Decision:
+    if snapshot.status is Status.SUBMITTED and any(b.succeeded for b in snapshot.op("confirm")):
+        return Move(Status.SUCCEED)
+    return TCC.plan(snapshot)
+
+
+def cancels_what_it_confirms(snapshot: Snapshot) -> dtm.Decision:
+    if snapshot.status is Status.SUBMITTED and (left := ordering.at_once(snapshot.op("cancel"))):
+        return Call(left)
+    return TCC.plan(snapshot)
+
+
 def registers_in_vain() -> Protocol:
     """What is registered while prepared is left out when there is one already."""
 
@@ -209,3 +225,14 @@ WRONG: dict[str, tuple[Protocol, str]] = {
 }
 WRONG["keeps_state"] = (planned(SAGA, keeps_state()), "pure")
 WRONG["registers_in_vain"] = (registers_in_vain(), "promised")
+
+WRONG_BY_ITSELF: dict[str, tuple[Protocol, tuple[Law, ...], str]] = {
+    plan.__name__: (planned(protocol, plan), laws, law)
+    for protocol, plan, laws, law in (
+        (MSG, ignores_the_delay, own_laws.MSG, "action-not-before"),
+        (SAGA, all_actions_at_once, own_laws.SAGA, "action-in-order"),
+        (TCC, succeeds_too_early, own_laws.TCC, "needs-all-confirm"),
+        (TCC, cancels_what_it_confirms, own_laws.TCC, "confirm-or-cancel"),
+    )
+}
+"""Protocols that are sound as such, but not what they promise to be."""
