@@ -9,10 +9,11 @@ command -v faketime >/dev/null || missing="$missing faketime"
 command -v prometheus >/dev/null && command -v promtool >/dev/null || missing="$missing prometheus"
 command -v haproxy >/dev/null || missing="$missing haproxy"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
+command -v curl >/dev/null || missing="$missing curl"
 [ -z "$missing" ] && exit 0
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   # shellcheck disable=SC2086 # one word each
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
 fi
-echo "the tests need MariaDB 10.6 or newer, Galera, faketime, Prometheus, haproxy and systemd-analyze: apt-get install $missing" >&2
+echo "the tests need MariaDB 10.6 or newer, Galera, faketime, Prometheus, haproxy, curl and systemd-analyze: apt-get install $missing" >&2
 exit 1
