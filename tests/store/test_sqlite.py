@@ -275,3 +275,9 @@ async def test_a_removed_file_is_noticed(tmp_path):
     with pytest.raises(StoreUnavailable):
         await store.ping()
     await store.close()
+
+
+async def test_a_library_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
+    with pytest.raises(StartupError, match=r"needs SQLite 3\.33\.0 or newer"):
+        await SqliteStore(tmp_path / "dtm.db").open()

@@ -12,6 +12,9 @@ from pathlib import Path
 from dtm.core.errors import StartupError
 from dtm.core.store.sqlite_sql import ORPHANS
 
+OLDEST_SQLITE = (3, 33, 0)
+"""The first with UPDATE ... FROM."""
+
 CHECKPOINT_PAGES = 4000
 """A write-ahead log this long is copied back within a commit; a shorter one waits until the writer is idle."""
 
@@ -41,6 +44,9 @@ def connect_writer(path: Path, timeout: float, now: int) -> sqlite3.Connection:
     Rows that had an owner are free and due `now`: whoever owned them is dead, this process alone has the lock. Their
     doubt stays for the claim to find.
     """
+    if sqlite3.sqlite_version_info < OLDEST_SQLITE:
+        oldest = ".".join(map(str, OLDEST_SQLITE))
+        raise StartupError(f"store {path}: needs SQLite {oldest} or newer, this is {sqlite3.sqlite_version}")
     try:
         db = sqlite3.connect(path, timeout=timeout / 2, isolation_level=None)
     except sqlite3.Error as error:

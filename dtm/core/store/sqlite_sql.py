@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -17,14 +18,8 @@ from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
 _ROW = ", ".join((*COLUMNS[:-2], "CAST(request AS BLOB)", "CAST(state AS BLOB)"))
 _MARKS = ", ".join("?" * len(COLUMNS))
 
-INSERT = f"INSERT INTO dtm_transaction ({', '.join(COLUMNS)}) VALUES ({_MARKS}) ON CONFLICT DO NOTHING"
 GID_EXISTS = "SELECT 1 FROM dtm_transaction WHERE gid = ?"
-
-UPDATE = """
-    UPDATE dtm_transaction SET status = ?1, version = ?2, updated_at = ?3, finished_at = ?4, state = ?5,
-        request = coalesce(?6, request), doubt = coalesce(?7, doubt), owner = coalesce(?8, owner),
-        due_at = CASE WHEN ?8 IS NULL THEN due_at ELSE ?9 END
-    WHERE id = ?10 AND version = ?11"""
+STORED = "SELECT id, version FROM dtm_transaction WHERE id IN (SELECT value FROM json_each(?))"
 
 LOAD = f"SELECT {_ROW} FROM dtm_transaction WHERE gid = ?"
 LOAD_IDS = f"SELECT {_ROW} FROM dtm_transaction WHERE id IN (SELECT value FROM json_each(?))"
@@ -80,6 +75,29 @@ KV_CHANGE = """
     UPDATE dtm_kv SET value = ?3, version = version + 1, updated_at = ?4
     WHERE cat = ?1 AND key = ?2 AND version = ?5"""
 KV_DELETE = "DELETE FROM dtm_kv WHERE cat = ? AND key = ?"
+
+
+@lru_cache(maxsize=512)
+def inserts(rows: int) -> str:
+    """So many new rows, in the order of COLUMNS; where gid or id exists already, nothing."""
+    values = ", ".join([f"({_MARKS})"] * rows)
+    return f"INSERT INTO dtm_transaction ({', '.join(COLUMNS)}) VALUES {values} ON CONFLICT DO NOTHING"
+
+
+UPDATE_VALUES = 11
+"""id, expected version, status, version, updated_at, finished_at, state; request, doubt, owner (None: left); due_at."""
+
+
+@lru_cache(maxsize=512)
+def updates(rows: int) -> str:
+    """So many compare-and-sets, each with UPDATE_VALUES."""
+    marks = ", ".join("?" * UPDATE_VALUES)
+    return f"""
+        UPDATE dtm_transaction AS t SET status = n.column3, version = n.column4, updated_at = n.column5,
+            finished_at = n.column6, state = n.column7, request = coalesce(n.column8, t.request),
+            doubt = coalesce(n.column9, t.doubt), owner = coalesce(n.column10, t.owner),
+            due_at = CASE WHEN n.column10 IS NULL THEN t.due_at ELSE n.column11 END
+        FROM (VALUES {", ".join([f"({marks})"] * rows)}) AS n WHERE t.id = n.column1 AND t.version = n.column2"""
 
 
 def ids_json(ids: Iterable[int]) -> str:
