@@ -21,8 +21,10 @@ demo: $(STAMP)  ## Watch money move, and roll back, between two services
 	$(BIN)/dtm demo saga
 	$(BIN)/dtm demo saga-rollback
 
-needs:
+needs: $(STAMP)
 	@tests/support/needs.sh
+	@$(BIN)/python -c 'import MySQLdb' 2>/dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[mysqlclient]'
 
 test: $(STAMP) needs  ## Run all tests; the pure rooms must be covered to 100 %, the whole to 90 %
 	rm -f .coverage .coverage.*

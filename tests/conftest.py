@@ -14,6 +14,7 @@ from tests.support.coordinator import FAST, Coordinator
 from tests.support.inside import Inside
 from tests.support.mariadb import MariaDB
 from tests.support.participants import Participants
+from tests.support.postgresql import PostgreSQL
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -59,6 +60,14 @@ def mariadb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MariaDB]:
     yield server
     server.stop()
     shutil.rmtree(server.folder)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgreSQL]:
+    """A PostgreSQL server, one for all tests."""
+    server = PostgreSQL().start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture

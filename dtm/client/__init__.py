@@ -5,9 +5,11 @@ It speaks DTM's HTTP contract and knows nothing of the coordinator's code: any s
 
 from dtm.client.aio import AsyncClient, AsyncMsg, AsyncNestedTcc, AsyncSaga, AsyncTcc
 from dtm.client.answers import Transaction
+from dtm.client.barrier import Barrier
 from dtm.client.errors import (
     Conflict,
     DtmError,
+    Duplicated,
     Failure,
     Fault,
     InvalidRequest,
@@ -29,9 +31,11 @@ __all__ = [
     "AsyncNestedTcc",
     "AsyncSaga",
     "AsyncTcc",
+    "Barrier",
     "Client",
     "Conflict",
     "DtmError",
+    "Duplicated",
     "Failure",
     "Fault",
     "InvalidRequest",

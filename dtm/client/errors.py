@@ -24,6 +24,10 @@ class Ongoing(DtmError):
     """Not ended yet: it goes on and may still succeed. Raised by a participant, it becomes 425: call again later."""
 
 
+class Duplicated(DtmError):
+    """The local transaction of a message has been committed already, or a check-back was told that it is not."""
+
+
 class Conflict(DtmError):
     """The coordinator has a transaction of this gid whose `status` does not allow this, or one of other content."""
 
