@@ -5,7 +5,7 @@ VENV   ?= .venv
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo needs test conformance check lint types imports bank soak bench bench-claims galera crash-points wheel clean
+.PHONY: help demo needs test conformance states check lint types imports bank soak bench bench-claims galera crash-points wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -63,6 +63,9 @@ wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewher
 conformance: $(STAMP)  ## 5,000 generated histories and every single fault, for each protocol here (minutes)
 	$(BIN)/dtm conformance saga tcc msg xa ./examples/plugins/broadcast.py \
 		./examples/plugins/dtm-quorum/dtm_quorum/__init__.py ./examples/plugins/dtm-escalation/dtm_escalation/__init__.py
+
+states: $(STAMP)  ## Write docs/states.md: the ways through each protocol, as diagrams
+	$(BIN)/python docs/states.py
 
 bench: $(STAMP)  ## Measure (minutes); more by ARGS, see bench/README.md: make bench ARGS=--quick
 	@bench/needs.sh

@@ -1,4 +1,4 @@
-"""The command line: dtm serve | demo | show | check | conformance | db | protocols."""
+"""The command line: dtm serve | demo | show | check | conformance | db | protocols | new-protocol."""
 
 from __future__ import annotations
 
@@ -89,6 +89,19 @@ def conformance(protocol: tuple[str, ...], json_file: str | None, **how: Any) ->
     from dtm.examination import Order, examine
 
     sys.exit(not examine(Order(protocol, **how), json_file))
+
+
+@main.command("new-protocol")
+@click.argument("name")
+@refusing
+def new_protocol(name: str) -> None:
+    """Write a plugin project for a protocol into the new directory NAME: code, schema, tests, all of which work."""
+    from pathlib import Path
+
+    from dtm.scaffold import new_project
+
+    new_project(name, Path.cwd())
+    click.echo(f"{name}/ is a working protocol. Next: cd {name} && pip install -e '.[test]' && pytest")
 
 
 @main.command()
