@@ -24,19 +24,21 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.gen_test(timeout=60))
 
 
-LINES = pytest.StashKey[list[str]]()
+TOLD = "told"
 
 
 @pytest.fixture
 def tell(request: pytest.FixtureRequest) -> Callable[[str], None]:
     """tell(line): a figure that whoever runs the tests is to see, in the summary."""
-    return request.config.stash.setdefault(LINES, []).append
+    return lambda line: request.node.user_properties.append((TOLD, line))
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Show what tests have told."""
-    for line in config.stash.get(LINES, []):
-        terminalreporter.write_line(line)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what tests have told, whichever process has run them."""
+    for report in (*terminalreporter.getreports("passed"), *terminalreporter.getreports("failed")):
+        for name, line in report.user_properties:
+            if name == TOLD and report.when == "call":
+                terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="session", autouse=True)

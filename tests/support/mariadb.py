@@ -104,6 +104,8 @@ class MariaDB:
         """With a place of its own for temporary tables: a server that starts deletes what it finds there."""
         place = self.folder / "tmp"
         place.mkdir(exist_ok=True)
+        if os.geteuid() == 0:
+            shutil.chown(place, self.account)
         return {**os.environ, "TMPDIR": str(place)}
 
     def _install(self, data: Path) -> None:
