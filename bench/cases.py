@@ -107,7 +107,7 @@ def slow_disk(bench: Bench, delay_ms: float) -> None:
         ["cc", "-O2", "-shared", "-fPIC", "-o", str(shim), str(source), "-ldl"],
         check=True,
     )
-    slow = {"LD_PRELOAD": str(shim), "DTM_BENCH_FSYNC_US": str(round(delay_ms * 1000))}
+    slow = {"LD_PRELOAD": str(shim), "BENCH_FSYNC_US": str(round(delay_ms * 1000))}
     say(f"\nRates at c = 256 with fsync {delay_ms:g} ms slower, over those without")
     pairs: list[tuple[Subject, Subject]] = []
     delayed = MariaDB(bench.folder / "slow-mariadb")

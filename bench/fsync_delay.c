@@ -1,11 +1,11 @@
-/* LD_PRELOAD shim: fsync and fdatasync take DTM_BENCH_FSYNC_US microseconds longer, as on a slow disk. */
+/* LD_PRELOAD shim: fsync and fdatasync take BENCH_FSYNC_US microseconds longer, as on a slow disk. */
 #define _GNU_SOURCE
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 static void delay(void) {
-  const char *us = getenv("DTM_BENCH_FSYNC_US");
+  const char *us = getenv("BENCH_FSYNC_US");
   if (us) usleep((useconds_t)atoi(us));
 }
 
