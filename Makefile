@@ -61,7 +61,7 @@ crash-points: $(STAMP) needs  ## A coordinator killed before and after each mess
 	CRASH_POINTS_ALL=1 $(BIN)/python -m pytest tests/crash/test_every_point.py
 
 wheel: $(STAMP)  ## Build the wheels and use them in empty environments elsewhere
-	$(BIN)/python tests/wheel.py
+	$(BIN)/python -m tests.wheel
 
 conformance: $(STAMP)  ## 5,000 generated histories and every single fault, for each protocol here (minutes)
 	$(BIN)/dtm conformance saga tcc msg xa ./examples/plugins/broadcast.py \

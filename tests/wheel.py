@@ -5,20 +5,15 @@ One line per step; the first that fails says what it saw and ends the run with s
 
 from __future__ import annotations
 
-import json
-import os
-import re
 import signal
-import subprocess
 import sys
 import tempfile
-import time
-import urllib.request
-import venv
 import zipfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+from tests.support.environments import ROOT, Failed, built, installed, request, run, serving, until
+from tests.wheel_plugins import use_plugins
+
 CLIENT = ROOT / "packaging" / "dtm-client"
 USER = """
 from dtm.client import Client, Unreachable
@@ -30,10 +25,6 @@ except Unreachable as error:
     print(error)
 """
 SAGA = {"gid": "w", "trans_type": "saga", "steps": [{"action": "", "compensate": ""}], "payloads": [""]}
-
-
-class Failed(Exception):
-    """A step did not do what it has to."""
 
 
 def main() -> int:
@@ -62,12 +53,7 @@ def use(folder: Path) -> None:
     print("ok      dtm demo saga")
     serve(dtm, empty)
     print("ok      dtm serve: ready, one saga, SIGTERM, exit status 0")
-
-
-def built(project: Path, dist: Path) -> Path:
-    run([sys.executable, "-m", "build", "--wheel", "--outdir", str(dist), str(project)], ROOT)
-    (wheel,) = dist.glob("*.whl")
-    return wheel
+    use_plugins(dtm.parent, folder / "plugins")
 
 
 def look_into(coordinator: Path, client: Path) -> int:
@@ -86,17 +72,6 @@ def look_into(coordinator: Path, client: Path) -> int:
     return len(code | schemas)
 
 
-def installed(folder: Path, *what: Path | str) -> Path:
-    """The commands of a new environment that holds these, and what they depend on."""
-    venv.create(folder, with_pip=True)
-    pip = [str(folder / "bin" / "python"), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    run([*pip, *map(str, what)], folder)
-    where = run([str(folder / "bin" / "python"), "-c", "import dtm.client; print(dtm.client.__file__)"], folder)
-    if not where.startswith(str(folder)):
-        raise Failed(f"dtm is imported from {where}")
-    return folder / "bin"
-
-
 def alone(client: Path, folder: Path) -> None:
     """The client needs nothing of the coordinator, and tells its users their types."""
     commands = installed(folder, client, "mypy")
@@ -107,55 +82,14 @@ def alone(client: Path, folder: Path) -> None:
 
 def serve(dtm: Path, folder: Path) -> None:
     """A coordinator takes one saga without calls to its end, and stops when told to."""
-    command, log = [str(dtm), "serve", "--port", "0"], folder / "log"
-    with (
-        log.open("wb") as stderr,
-        subprocess.Popen(command, cwd=folder, env=clean(), stdout=subprocess.PIPE, stderr=stderr) as process,
-    ):
-        try:
-            line = process.stdout.readline().decode()
-            ready = re.fullmatch(r"dtm \S+ ready on (http://\S+)\n", line)
-            if ready is None:
-                raise Failed(f"no ready line, but {line!r}\n{log.read_text()}")
-            api = f"{ready[1]}/api/dtmsvr"
-            request(f"{api}/submit", SAGA)
-            until_succeeded(f"{api}/query?gid=w")
-            process.send_signal(signal.SIGTERM)
-            status = process.wait(30)
-            if status != 0:
-                raise Failed(f"dtm serve ended with status {status}\n{log.read_text()}")
-        finally:
-            process.kill()
-
-
-def until_succeeded(url: str) -> None:
-    deadline = time.monotonic() + 20
-    while (status := request(url)["transaction"]["status"]) != "succeed":
-        if time.monotonic() > deadline:
-            raise Failed(f"the saga is {status}")
-        time.sleep(0.05)
-
-
-def request(url: str, body: object = None) -> dict:
-    data = None if body is None else json.dumps(body).encode()
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, data, timeout=20) as reply:
-        return json.loads(reply.read())
-
-
-def run(command: list[str], folder: Path) -> str:
-    """What the command printed; Failed with it all when its status is not 0."""
-    done = subprocess.run(
-        command, check=False, cwd=folder, env=clean(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT
-    )
-    text = done.stdout.decode(errors="replace")
-    if done.returncode != 0:
-        raise Failed(f"{' '.join(command)}: status {done.returncode}\n{text}")
-    return text
-
-
-def clean() -> dict[str, str]:
-    """This environment, without what could lead Python back to the repository or change settings."""
-    return {k: v for k, v in os.environ.items() if not k.startswith(("DTM_", "PYTHON", "COVERAGE", "VIRTUAL_ENV"))}
+    with serving(dtm, folder) as (process, url):
+        request(f"{url}/api/dtmsvr/submit", SAGA)
+        query = f"{url}/api/dtmsvr/query?gid=w"
+        until(lambda: request(query)["transaction"]["status"] == "succeed", "the saga succeeds")
+        process.send_signal(signal.SIGTERM)
+        status = process.wait(30)
+        if status != 0:
+            raise Failed(f"dtm serve ended with status {status}\n{(folder / 'log').read_text()}")
 
 
 if __name__ == "__main__":
