@@ -1,6 +1,6 @@
 #!/bin/sh
 # What the tests need besides Python: MariaDB with Galera, PostgreSQL, what mysqlclient is built with, clocks that can be
-# set wrong, Prometheus, and what docs/deployment.md speaks of. Installed where that can be done, else said in one line.
+# set wrong, Prometheus, nginx, and what docs/deployment.md speaks of. Installed where that can be done, else said.
 PATH="$PATH:/usr/sbin:/usr/local/sbin"
 missing=""
 command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || missing="mariadb-server"
@@ -8,6 +8,7 @@ command -v mariadbd >/dev/null && command -v mariadb-install-db >/dev/null || mi
 command -v faketime >/dev/null || missing="$missing faketime"
 command -v prometheus >/dev/null && command -v promtool >/dev/null || missing="$missing prometheus"
 command -v haproxy >/dev/null || missing="$missing haproxy"
+command -v nginx >/dev/null || missing="$missing nginx-light"
 command -v systemd-analyze >/dev/null || missing="$missing systemd"
 command -v curl >/dev/null || missing="$missing curl"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || command -v initdb >/dev/null || missing="$missing postgresql"
@@ -19,5 +20,5 @@ if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
   # shellcheck disable=SC2086 # one word each
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $missing >/dev/null && exit 0
 fi
-echo "the tests need MariaDB 10.6 or newer, Galera, PostgreSQL, mysqlclient, faketime, Prometheus, haproxy, curl and systemd-analyze: apt-get install $missing" >&2
+echo "the tests need MariaDB 10.6 or newer, Galera, PostgreSQL, mysqlclient, faketime, Prometheus, haproxy, nginx, curl and systemd-analyze: apt-get install $missing" >&2
 exit 1
