@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar, Unpack
 
 import httpx
 
 from dtm.client import answers
 from dtm.client.answers import Transaction
+from dtm.client.barrier import Barrier
 from dtm.client.base import TIMEOUT, TRIES, BaseClient, trouble
 from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of
 from dtm.client.errors import DtmError
@@ -143,6 +144,26 @@ class AsyncMsg(MsgSteps[AsyncClient]):
     async def abort(self, reason: str = "") -> None:
         """Decide that a prepared one is not."""
         await self._client.run(self._abort(reason))
+
+    async def do_and_submit(
+        self, query_prepared: str, work: Callable[[Barrier], Awaitable[T]], *, table: str | None = None
+    ) -> T:
+        """Deliver if, and only if, a local transaction is committed: prepare, `work(barrier)`, submit; what work gives.
+
+        `work` does `await barrier.call(connection, ...)`, once. query_prepared: the url that answers
+        `Barrier.query_prepared` on the same database, asked when it cannot be told here what has become of it.
+        An error of `work` is raised: Failure aborts, after others it is asked for. An error of the submit is raised
+        too, with a note: the message will be delivered all the same. table: as for Barrier.
+        """
+        barrier = self._barrier(table)
+        await self.prepare(query_prepared)
+        try:
+            result = await work(barrier)
+        except Exception as error:
+            await self._client.run(self._give_up(barrier, error))
+            raise
+        await self._client.run(self._submit_committed())
+        return result
 
 
 class AsyncNestedTcc(TccBranches[AsyncClient]):

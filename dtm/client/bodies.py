@@ -8,8 +8,10 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 from urllib.parse import urlencode
 
 from dtm.client import answers
+from dtm.client.barrier import Barrier
+from dtm.client.barrier.rules import MSG, MSG_BRANCH
 from dtm.client.base import BaseClient
-from dtm.client.errors import ParticipantError
+from dtm.client.errors import Conflict, DtmError, Failure, ParticipantError
 from dtm.client.flows import Flow, Lost, NotSent, Reply, Send
 from dtm.client.gids import new_gid
 from dtm.client.options import Options
@@ -42,6 +44,17 @@ class Body(Generic[AnyClient]):
     def _abort(self, reason: str) -> Flow[None]:
         told = {"gid": self.gid, "trans_type": self.trans_type}
         yield from answers.abort(self._wire, told | ({"rollback_reason": reason} if reason else {}))
+
+    def _call(self, method: str, url: str, branch_id: str, op: str, content: bytes | None = None) -> Flow[Reply]:
+        """Call a participant, as a coordinator would; its reply if it says yes. Failure, Ongoing, ParticipantError."""
+        identity = {"gid": self.gid, "trans_type": self.trans_type, "branch_id": branch_id, "op": op}
+        url = url + ("&" if "?" in url else "?") + urlencode({"dtm": self._wire.url, **identity})
+        headers = {"Content-Type": "application/json", **self.options.get("branch_headers", {})}
+        try:
+            reply = yield Send(method, url, content, headers)
+        except (NotSent, Lost) as error:
+            raise ParticipantError(f"{url.partition('?')[0]} did not answer: {error}") from error
+        return answers.of_participant(reply)
 
 
 class Steps(Body[AnyClient]):
@@ -122,6 +135,38 @@ class MsgSteps(Steps[AnyClient]):
         self.query_prepared = query_prepared
         return answers.tell(self._wire, "prepare", self.body())
 
+    def _barrier(self, table: str | None) -> Barrier:
+        """The barrier of its local transaction."""
+        return Barrier(self.trans_type, self.gid, MSG_BRANCH, MSG, table=table)
+
+    def _submit_committed(self) -> Flow[None]:
+        """Submit what is committed; a check-back may have been quicker, and all of it be done already."""
+        try:
+            yield from self._submit()
+        except DtmError as error:
+            if isinstance(error, Conflict) and error.status == "succeed":
+                return
+            error.add_note(f"the local transaction of {self.gid} is committed; the coordinator asks for it by itself")
+            raise
+
+    def _give_up(self, barrier: Barrier, error: Exception) -> Flow[None]:
+        """What becomes of the message when its local transaction has raised `error`, maybe after a commit.
+
+        Where nobody can tell, it is left to the coordinator, which will ask at its time-out.
+        """
+        try:
+            if not isinstance(error, Failure) or barrier.may_be_done:
+                try:
+                    yield from self._call("GET", self.query_prepared, MSG_BRANCH, MSG)
+                except Failure:
+                    pass
+                else:
+                    yield from self._submit_committed()
+                    return
+            yield from self._abort(str(error))
+        except DtmError as trouble:
+            error.add_note(f"what becomes of message {self.gid} is left to the coordinator: {trouble}")
+
 
 class TccBranches(Body[AnyClient]):
     """A transaction whose branches are registered, and tried, one by one. `parent`: of nested ones, their prefix."""
@@ -146,14 +191,7 @@ class TccBranches(Body[AnyClient]):
         yield from answers.tell(self._wire, "registerBranch", registration)
         if not try_url:
             return Reply(200, b"")
-        query = urlencode({"dtm": self._wire.url, **identity, "op": "try"})
-        headers = {"Content-Type": "application/json", **self.options.get("branch_headers", {})}
-        url = try_url + ("&" if "?" in try_url else "?") + query
-        try:
-            reply = yield Send("POST", url, data.encode(), headers)
-        except (NotSent, Lost) as error:
-            raise ParticipantError(f"{try_url} did not answer: {error}") from error
-        return answers.of_participant(reply)
+        return (yield from self._call("POST", try_url, branch_id, "try", data.encode()))
 
 
 def branch_of(query: Mapping[str, str]) -> tuple[str, str]:

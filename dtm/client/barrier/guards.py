@@ -12,6 +12,7 @@ from dtm.client.barrier.calls import Call, query_of
 from dtm.client.barrier.links import AnyLink, AsyncLink, link_of, sql_of
 from dtm.client.barrier.rules import Business, Flow, committed, guarded
 from dtm.client.barrier.running import Ended, advance, advance_async, carry_out, carry_out_async, twice, twice_async
+from dtm.client.errors import Failure
 
 C = TypeVar("C")
 T = TypeVar("T")
@@ -40,6 +41,7 @@ class Barrier:
         self._table = table
         self._blocks = 0
         self._state = FREE
+        self._refused = False
 
     @classmethod
     def from_query(cls, query: Mapping[str, str], *, table: str | None = None) -> Self:
@@ -85,9 +87,9 @@ class Barrier:
         return twice(lambda: carry_out(link, committed(sql, gid)))
 
     @property
-    def done(self) -> bool:
-        """Whether a block has been committed."""
-        return self._blocks > 1 or (self._blocks == 1 and self._state == FREE)
+    def may_be_done(self) -> bool:
+        """Whether a block has been committed, or one has ended by an error that may have come with the commit."""
+        return self._blocks > 1 or (self._blocks == 1 and not self._refused)
 
     @contextmanager
     def block(self, link: AnyLink) -> Iterator[Callable[[], Flow[Any]]]:
@@ -102,8 +104,8 @@ class Barrier:
         self._blocks, self._state = self._blocks + 1, TAKEN
         try:
             yield partial(guarded, sql, self.identity, f"{self._blocks:02d}")
-        except BaseException:
-            self._state = SPENT
+        except BaseException as error:
+            self._state, self._refused = SPENT, isinstance(error, Failure)
             raise
         self._state = FREE
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 from typing import Any
@@ -11,6 +10,7 @@ import pytest
 
 from dtm.client import Barrier, Duplicated, Failure, new_gid
 from tests.client.barrier.kinds import ALL, MYSQL, PLAIN, POSTGRESQL, Kind, at_once, settled
+from tests.client.barrier.works import barrier, business
 
 ROUNDS = 100
 UNDONE_BY = {"action": "compensate", "try": "cancel"}
@@ -29,34 +29,6 @@ def of_dialects(*dialects: str) -> pytest.MarkDecorator:
     """Only those kinds."""
     kinds = [kind for kind in ALL if kind.dialect in dialects]
     return pytest.mark.parametrize("kind", kinds, ids=name_of, indirect=True)
-
-
-def barrier(gid: str, op: str) -> Barrier:
-    return Barrier.from_query({"trans_type": "saga", "gid": gid, "branch_id": "01", "op": op})
-
-
-def business(kind: Kind, gid: str, op: str, *then: str | Exception) -> Callable[[Any], Any]:
-    """What a participant does: an entry of the ledger, then statements, of which an exception is raised."""
-
-    def steps() -> list[tuple[str, tuple[str, ...]] | Exception]:
-        entry = ("INSERT INTO ledger (gid, op) VALUES (?, ?)", (gid, op))
-        return [entry, *(step if isinstance(step, Exception) else (step, ()) for step in then)]
-
-    def work(connection: Any) -> str:
-        for step in steps():
-            if isinstance(step, Exception):
-                raise step
-            kind.do(connection, *step)
-        return "done"
-
-    async def work_async(connection: Any) -> str:
-        for step in steps():
-            if isinstance(step, Exception):
-                raise step
-            await kind.do(connection, *step)
-        return "done"
-
-    return work_async if kind.asynchronous else work
 
 
 async def call(kind: Kind, connection: Any, gid: str, op: str, *then: str | Exception) -> Any:
