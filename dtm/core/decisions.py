@@ -39,7 +39,8 @@ class Move:
     """Change the transaction's status: compare-and-set, durable before anything follows from it.
 
     `reason` (at most 1024 characters are kept) tells why it rolls back. `result` is what clients read in the end, and
-    the plan in `snapshot.result` from then on: the place for a choice that must not be made a second time.
+    the plan in `snapshot.result` from then on: the place for a choice that must not be made a second time. A choice
+    within a status is a move to that very status with a result that adds to `snapshot.result` (1024 characters in all).
     """
 
     status: Status

@@ -14,7 +14,7 @@ from dtm.core.decisions import Ask, Call, Decision, Move, Wait
 from dtm.core.errors import BadPlan
 from dtm.core.flights import Flight, Flights
 from dtm.core.hookspecs import BranchAnswered, StatusChanged
-from dtm.core.lifecycle import MOVES
+from dtm.core.lifecycle import MOVES, adds
 from dtm.core.model import ERROR_CHARS, Branch, Outcome, Status
 from dtm.core.node import Node
 from dtm.core.row import Landing, Row
@@ -89,7 +89,7 @@ class Pass:
 
     async def _move(self, move: Move) -> bool:
         status = self.row.tx.status
-        if move.status not in MOVES[status]:
+        if move.status not in MOVES[status] and not adds(status, self.row.tx.result, move.status, move.result):
             raise BadPlan(f"moves from {status} to {move.status}, which leads nowhere")
         self.flights.keep_only(set())
         if move.status.final and self.flights:
@@ -106,7 +106,8 @@ class Pass:
         if not await self.custody.save(**changes):
             return False
         tx = self.row.tx
-        self.node.observe(StatusChanged(tx.gid, tx.trans_type, status, tx.status, tx.created_at, now, tx.reason))
+        if tx.status is not status:
+            self.node.observe(StatusChanged(tx.gid, tx.trans_type, status, tx.status, tx.created_at, now, tx.reason))
         return move.status.final
 
     async def _call(self, call: Call) -> bool:

@@ -40,6 +40,17 @@ MOVES: Mapping[Status, frozenset[Status]] = MappingProxyType(
 Force-stop alone may do more.
 """
 
+NOTES = 1024
+"""Characters of a `result` that is added to without a change of status."""
+
+
+def adds(status: Status, result: str, to: Status, more: str | None) -> bool:
+    """Whether a plan that moves to the present status adds to its result, and does nothing else.
+
+    That makes a choice durable within a status. It ends as well: each is longer than the one before, up to NOTES.
+    """
+    return to is status and more is not None and len(result) < len(more) <= NOTES and more.startswith(result)
+
 
 def apply(verbs: Verbs, verb: str, status: Status | None, request: Any = None) -> Status:
     """The status that `verb` leads to; the present one when it is a repetition.

@@ -109,6 +109,17 @@ def _no_way_forward(history: History, protocol: Protocol) -> Iterator[str]:
             yield f"{'/'.join(event.key or ())} at {event.at:.3f}, though it was decided at {decided.at:.3f}"
 
 
+def _stays_undone(history: History, protocol: Protocol) -> Iterator[str]:
+    undone: dict[Key, Happening] = {}
+    for event in history.of("request"):
+        assert event.key is not None
+        undoes = _undoes(protocol, event.key)
+        if undoes is not None:
+            undone.setdefault(undoes, event)
+        elif (first := undone.get(event.key)) is not None and event.at > first.at + _slack(event, first):
+            yield f"{'/'.join(event.key)} at {event.at:.3f}, though it was taken back at {first.at:.3f}"
+
+
 def _forward_or_back(history: History, protocol: Protocol, *, back: bool) -> Iterator[Happening]:
     """The calls of operations that undo another, or of those that another undoes."""
     for event in history.of("request"):
@@ -174,6 +185,11 @@ LAWS = (
         "no-way-forward",
         "Once it was decided to go back, nothing begins that would have to be undone.",
         _no_way_forward,
+    ),
+    Law(
+        "stays-undone",
+        "What was taken back is not done again: its participant would agree, and do nothing.",
+        _stays_undone,
     ),
     Law(
         "no-return",

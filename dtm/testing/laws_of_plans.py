@@ -7,7 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from dtm.core.decisions import Ask, Call, Decision, Move, Wait
-from dtm.core.lifecycle import MOVES
+from dtm.core.lifecycle import MOVES, adds
 from dtm.core.model import Status
 from dtm.core.protocol import Protocol
 from dtm.testing.history import History
@@ -48,8 +48,11 @@ def _done_is_done(history: History, protocol: Protocol) -> Iterator[str]:
 
 def _legal_moves(history: History, protocol: Protocol) -> Iterator[str]:
     for planned in history.plans:
-        if isinstance(planned.decision, Move) and planned.decision.status not in MOVES[planned.snapshot.status]:
-            yield f"moves from {planned.snapshot.status} to {planned.decision.status}"
+        move, snapshot = planned.decision, planned.snapshot
+        if not isinstance(move, Move) or move.status in MOVES[snapshot.status]:
+            continue
+        if not adds(snapshot.status, snapshot.result, move.status, move.result):
+            yield f"moves from {snapshot.status} to {move.status}"
 
 
 def _never_forward_again(history: History, protocol: Protocol) -> Iterator[str]:

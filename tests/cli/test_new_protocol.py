@@ -15,12 +15,15 @@ CODE = "dtm_say_hello_2"
 FILES = {"README.md", "pyproject.toml", f"{CODE}/__init__.py", f"{CODE}/request.json", "tests/test_protocol.py"}
 
 
-def test_it_passes_its_own_tests_and_ours(dtm: Callable[..., Ran], tmp_path: Path) -> None:
+def test_it_passes_its_own_tests_and_ours(
+    dtm: Callable[..., Ran], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ran = dtm("new-protocol", "say-hello_2")
     assert (ran.status, ran.err) == (0, "")
     assert ran.out.startswith(
         "say-hello_2/ is a working protocol. Next: cd say-hello_2 && pip install -e '.[test]' && "
     )
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it would double the time of examinations
     project = tmp_path / "say-hello_2"
     assert {str(path.relative_to(project)) for path in project.rglob("*") if path.is_file()} == FILES
     assert 'name = "dtm-say-hello-2"\n' in (project / "pyproject.toml").read_text()

@@ -47,7 +47,8 @@ def test_it_uses_the_public_api_alone(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_its_own_tests_pass(name: str) -> None:
+def test_its_own_tests_pass(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COVERAGE_PROCESS_CONFIG", raising=False)  # it would double the time of examinations
     folder = FOLDER / f"dtm-{name}"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:pytest_tornado"]
     done = subprocess.run(

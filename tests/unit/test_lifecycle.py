@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dtm.core import lifecycle
 from dtm.core.errors import InvalidRequest, NotAllowed
-from dtm.core.lifecycle import SUBMIT_ONLY, TWO_PHASE, apply
+from dtm.core.lifecycle import NOTES, SUBMIT_ONLY, TWO_PHASE, apply
 from dtm.core.model import Status, Verb
 
 STATUSES = [None, *Status]
@@ -78,3 +79,21 @@ def test_a_verb_that_was_allowed_may_be_repeated_but_never_leaves_a_final_status
     assert status is None or not status.final
     if not after.final:
         assert apply(table, verb, after) is after
+
+
+@pytest.mark.parametrize(
+    ("to", "before", "more", "adds"),
+    [
+        ("submitted", "", "01", True),
+        ("submitted", "01", "01 02", True),
+        ("submitted", "", "x" * NOTES, True),
+        ("submitted", "", "x" * (NOTES + 1), False),
+        ("submitted", "01", "01", False),
+        ("submitted", "01 02", "01", False),
+        ("submitted", "01", "02 03", False),
+        ("submitted", "", None, False),
+        ("succeed", "", "01", False),
+    ],
+)
+def test_a_plan_may_add_to_its_result_where_it_is(to: str, before: str, more: str | None, adds: bool) -> None:
+    assert lifecycle.adds(Status.SUBMITTED, before, Status(to), more) is adds
