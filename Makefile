@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # Most tests wait for something: a process for each core halves the time. Files stay whole, the long ones come early.
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help demo needs test conformance states check lint types imports bank soak bench bench-claims galera crash-points wheel clean
+.PHONY: help demo needs test conformance states check lint types imports bank bank-sdk soak bench bench-claims galera crash-points wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -50,6 +50,9 @@ imports: $(STAMP)  ## Who may import whom
 
 bank: $(STAMP) needs  ## Three nodes and their MariaDB killed and paused for five minutes, 3,000 transfers; TEST_SEED=n repeats one
 	BANK_LONG=1 $(BIN)/python -m pytest tests/cluster/test_bank.py -k befalls
+
+bank-sdk: $(STAMP) needs  ## The same with services and clients made with dtm.client, which are killed as well; 2,000 transfers
+	BANK_LONG=1 $(BIN)/python -m pytest tests/client/bank
 
 soak: $(STAMP) needs  ## Three nodes under load for five minutes: no call of a branch may overlap another
 	CLUSTER_LOAD_SECONDS=300 $(BIN)/python -m pytest tests/cluster/test_load.py

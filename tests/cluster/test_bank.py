@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from bank_doctored import DOCTORED, copy
-from bank_run import BankRun, Plan, Run
 
+from tests.support.bank_run import BankRun, Plan, Run
 from tests.support.invariants import calls_once
 from tests.support.invariants_of_books import CHECKERS, check
 from tests.support.mariadb import MariaDB

@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from urllib.parse import urlsplit
 
 from tests.support.bank import Bank, written_down
 from tests.support.careful import Careful
@@ -128,7 +129,8 @@ class Stand:
                 nodes.append(self._nursery.bear(self.folder, **NODE, DTM_STORE=self._store))
             return "restarted", nodes[1].client
 
-        urls = [f"http://127.0.0.1:{port}{Bank.BASE}" for port in to_banks]
+        paths = [urlsplit(bank.url("")).path for bank in self._banks]
+        urls = [f"http://127.0.0.1:{port}{path}" for port, path in zip(to_banks, paths, strict=True)]
         client = Careful(
             choose, self._banks, self._recorder, urls=urls, timeout_to_fail=point.scenario.timeout_to_fail
         )  # fmt: skip

@@ -1,4 +1,4 @@
-"""A participant with a database and many accounts; it keeps the rules that participants must keep, and writes all down.
+"""A participant with many accounts, which keeps the rules that participants must keep, and writes all down.
 
 What a coordinator must never do goes to `faults`: it can only be seen here, where the books are.
 """
@@ -10,8 +10,11 @@ import json
 import random
 import sqlite3
 import threading
+from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 from dtm.demo.ledger import EFFECTS, MAY_REFUSE, Barrier, Call, Refused
 from tests.support.history import (
@@ -83,9 +86,10 @@ class Books(Barrier):
             raise Refused("insufficient balance")
 
 
-class Bank(Participants):
-    """Payload of every call: {"account": name, "amount": what is added to it}.
+class Desk(Participants):
+    """Where the calls of one bank arrive; it writes each of them down.
 
+    Payload of every call: {"account": name, "amount": what is added to it}.
     ticks: a counter that all banks of a run share, so that what happens at several has an order.
     moody: how often (0 to 1) it answers ONGOING before doing anything, and as often an error after having done it.
     slow: seconds that a reply takes at most; the books are written when the call arrives.
@@ -94,7 +98,6 @@ class Bank(Participants):
     def __init__(
         self,
         name: str,
-        path: Path,
         accounts: Mapping[str, int],
         *,
         ticks: Iterator[int],
@@ -103,7 +106,6 @@ class Bank(Participants):
         slow: float = 0.0,
     ) -> None:
         self.name = name
-        self.path = path
         self.opening = dict(accounts)
         self.served: list[Served] = []
         self.faults: list[str] = []
@@ -113,15 +115,13 @@ class Bank(Participants):
         self._slow = slow
         super().__init__()
 
-    def _run(self, ready: threading.Event) -> None:
-        self.books = Books(self.path, self.opening)  # of this thread, which alone writes them
-        super()._run(ready)
-        self.books.close()
+    def begin(self) -> None:
+        """Start what stands behind the desk."""
 
     async def serve(self, seen: Seen) -> Reply:
-        """The books are written before anything else is looked at: one call after the other."""
+        """Answer it, write it down, and reply after a while."""
         began = next(self._ticks)
-        reply = self._answer(seen)
+        reply = await self._in_a_mood(seen)
         await asyncio.sleep(self._rng.random() * self._slow)
         epoch = int(seen.headers.get("dtm-epoch", 0))
         call = Served(self.name, seen.gid, seen.branch_id, seen.op, epoch, began, next(self._ticks), reply[0])
@@ -129,16 +129,53 @@ class Bank(Participants):
             self.served.append(call)
         return reply
 
-    def _answer(self, seen: Seen) -> Reply:
-        if seen.method == "GET":
-            return OK if self.books.committed(seen.gid) else failure("it was not committed")
+    async def _in_a_mood(self, seen: Seen) -> Reply:
         mood = self._rng.random() if self._moody and seen.path != LOCAL else 1.0
         if mood < self._moody:
             return ONGOING
-        reply = self._carry_out(seen)
-        return ERROR if mood < 2 * self._moody and reply is OK else reply
+        reply = await self.carry_out(seen)
+        return ERROR if mood < 2 * self._moody and reply[0] == 200 else reply
 
-    def _carry_out(self, seen: Seen) -> Reply:
+    @abstractmethod
+    async def carry_out(self, seen: Seen) -> Reply:
+        """Do what a call asks for."""
+
+    # What a checker reads, from any thread
+
+    def accounts(self) -> list[Account]:
+        """How every account stands."""
+        return [Account(self.name, *row) for row in self.rows("SELECT name, balance, frozen FROM account")]
+
+    def entries(self) -> list[Entry]:
+        """Every effect."""
+        query = "SELECT gid, branch_id, op, account, balance, frozen FROM entry"
+        return [Entry(self.name, *row) for row in self.rows(query)]
+
+    def barrier(self) -> list[BarrierRow]:
+        """What the barrier knows."""
+        return [BarrierRow(self.name, *row) for row in self.rows("SELECT gid, branch_id, op, reason FROM barrier")]
+
+    @abstractmethod
+    def rows(self, query: str) -> list[tuple]:
+        """What the bank's database has."""
+
+
+class Bank(Desk):
+    """A bank in this process, with its books in SQLite."""
+
+    def __init__(self, name: str, path: Path, accounts: Mapping[str, int], **habits: Any) -> None:
+        self.path = path
+        super().__init__(name, accounts, **habits)
+
+    def _run(self, ready: threading.Event) -> None:
+        self.books = Books(self.path, self.opening)  # of this thread, which alone writes them
+        super()._run(ready)
+        self.books.close()
+
+    async def carry_out(self, seen: Seen) -> Reply:
+        """The books are written before anything else is looked at: one call after the other."""
+        if seen.method == "GET":
+            return OK if self.books.committed(seen.gid) else failure("it was not committed")
         call = Call(seen.gid, seen.branch_id, seen.op)
         try:
             order = json.loads(seen.body)
@@ -161,27 +198,10 @@ class Bank(Participants):
         if call.op == "confirm" and not self.books.happened(Call(call.gid, call.branch_id, "try")):
             self.faults.append(f"{self.name}: {call} without a try")
 
-    # What a checker reads, from any thread
-
-    def accounts(self) -> list[Account]:
-        """How every account stands."""
-        return [Account(self.name, *row) for row in self._rows("SELECT name, balance, frozen FROM account")]
-
-    def entries(self) -> list[Entry]:
-        """Every effect, in order."""
-        query = "SELECT gid, branch_id, op, account, balance, frozen FROM entry ORDER BY rowid"
-        return [Entry(self.name, *row) for row in self._rows(query)]
-
-    def barrier(self) -> list[BarrierRow]:
-        """What the barrier knows."""
-        return [BarrierRow(self.name, *row) for row in self._rows("SELECT gid, branch_id, op, reason FROM barrier")]
-
-    def _rows(self, query: str) -> list[tuple]:
-        db = sqlite3.connect(self.path)
-        try:
+    def rows(self, query: str) -> list[tuple]:
+        """What the books have."""
+        with closing(sqlite3.connect(self.path)) as db:
             return db.execute(query).fetchall()
-        finally:
-            db.close()
 
 
 def _key(call: Call) -> tuple[str, str, str]:
@@ -189,7 +209,7 @@ def _key(call: Call) -> tuple[str, str, str]:
 
 
 def written_down(
-    banks: Sequence[Bank], recorder: Recorder, transfers: Iterable[Transfer], databases: Sequence[Query]
+    banks: Sequence[Desk], recorder: Recorder, transfers: Iterable[Transfer], databases: Sequence[Query]
 ) -> History:
     """The history of a run, when all is quiet: from the banks, the clients and the coordinators' databases."""
     return History(

@@ -8,10 +8,11 @@ import threading
 from collections.abc import Callable, Sequence
 from http.client import HTTPException
 from typing import Any
+from urllib.parse import urlsplit
 
 from tests.support.bank import LOCAL, Bank
 from tests.support.client import Client
-from tests.support.history import Leg, Recorder, Transfer
+from tests.support.history import Leg, Recorder, Transfer, kind_of
 
 PAUSE = 0.1
 """Seconds between two tries."""
@@ -107,8 +108,9 @@ class Careful:
         path = LOCAL if op == "msg" else "move"
         query = f"gid={transfer.gid}&branch_id={branch_id}&op={op}&trans_type={transfer.mode}"
         client = Client(bank.base, timeout=DIRECT)
+        target = f"{urlsplit(bank.url(path)).path}?{query}"
         while True:
-            status, _ = client.request("POST", f"{Bank.BASE}{path}?{query}", _payload(leg).encode())
+            status, _ = client.request("POST", target, _payload(leg).encode())
             if status in (200, 409):
                 return status == 200
             self._pause()
@@ -126,7 +128,7 @@ class Careful:
             except (OSError, HTTPException, ValueError) as error:
                 self._recorder.event("info", transfer.gid, verb, node, 0, repr(error))
             else:
-                self._recorder.event(_kind(status), transfer.gid, verb, node, status, reply)
+                self._recorder.event(kind_of(status), transfer.gid, verb, node, status, reply)
                 if status < 500 and status != 429:
                     return status
             self._pause()
@@ -138,10 +140,3 @@ class Careful:
 
 def _payload(leg: Leg) -> str:
     return json.dumps({"account": leg.account, "amount": leg.change})
-
-
-def _kind(status: int) -> str:
-    """What an answer tells its client: 425 and 409 speak of what is stored, 429 and 503 of what certainly is not."""
-    if status == 200:
-        return "ok"
-    return "fail" if status < 500 or status == 503 else "info"

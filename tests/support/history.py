@@ -65,6 +65,13 @@ class Event:
     reply: Any = None
 
 
+def kind_of(status: int) -> str:
+    """What an answer tells its client: 425 and 409 speak of what is stored, 429 and 503 of what certainly is not."""
+    if status == 200:
+        return "ok"
+    return "fail" if status < 500 or status == 503 else "info"
+
+
 @dataclass(frozen=True)
 class Served:
     """A call as a bank saw it: two readings of the clock that all banks share, and the status it answered."""

@@ -7,16 +7,16 @@ import random
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import Any
 
-from bank_nemesis import Nemesis, blows_to_a_node, blows_to_the_database
-from bank_workload import BANKS, accounts, transfers
-
-from tests.support.bank import Bank, written_down
+from tests.support.bank import Bank, Desk, written_down
+from tests.support.bank_nemesis import Nemesis, blows_to_a_node, blows_to_the_database
+from tests.support.bank_workload import BANKS, accounts, transfers
 from tests.support.careful import Careful
 from tests.support.client import Client
 from tests.support.coordinator import Coordinator
@@ -41,6 +41,7 @@ class Plan:
     seconds: float
     gap_of_nodes: float = 0
     gap_of_the_database: float = 0
+    gap_of_services: float = 0
     lease: int = 4
     request_timeout: int = 2
     timeout_to_fail: int = 5
@@ -81,19 +82,26 @@ class BankRun:
         self.rng = random.Random(plan.seed)
         self.recorder = Recorder()
         self.database = database_of(folder)
-        self.banks = self._banks(folder)
+        self.banks = self.make_banks(folder)
         self.nodes = {f"node {number}": self._node(folder / f"node-{number}") for number in range(NODES)}
 
-    def _banks(self, folder: Path) -> list[Bank]:
+    def make_banks(self, folder: Path) -> Sequence[Desk]:
+        """The banks, not running yet beyond their desks."""
+        return [
+            Bank(f"bank {number}", folder / f"bank-{number}.db", accounts(number), **habits)
+            for number, habits in enumerate(self.habits())
+        ]
+
+    def habits(self) -> Iterator[dict[str, Any]]:
+        """What the desk of each bank is like."""
         ticks = itertools.count(1)
         moody, slow = (0.03, 0.3) if self.plan.gap_of_nodes else (0, 0.02)
-        return [
-            Bank(
-                f"bank {number}", folder / f"bank-{number}.db", accounts(number),
-                ticks=ticks, rng=random.Random(self.rng.random()), moody=moody, slow=slow,
-            )
-            for number in range(BANKS)
-        ]  # fmt: skip
+        for _ in range(BANKS):
+            yield {"ticks": ticks, "rng": random.Random(self.rng.random()), "moody": moody, "slow": slow}
+
+    def make_client(self) -> Careful:
+        """What all clients use."""
+        return Careful(self._chooser(), self.banks, self.recorder, timeout_to_fail=self.plan.timeout_to_fail)
 
     def _node(self, folder: Path) -> Coordinator:
         folder.mkdir()
@@ -115,10 +123,12 @@ class BankRun:
         try:
             for node in self.nodes.values():
                 node.start()
+            for bank in self.banks:
+                bank.begin()
             for statement in AUDIT:
                 self.server.run(statement, database=self.database)
             wanted = transfers(self.rng, self.plan.count, f"t{self.plan.seed}")
-            self._strike(nemesis)
+            self.strike(nemesis)
             self._serve_clients(wanted, nemesis)
             self._until_quiet()
             for node in self.nodes.values():
@@ -131,12 +141,14 @@ class BankRun:
         query = partial(self.server.run, database=self.database)
         return Run(written_down(self.banks, self.recorder, wanted, [query]), Counter(nemesis.counts))
 
-    def _strike(self, nemesis: Nemesis) -> None:
+    def strike(self, nemesis: Nemesis) -> None:
+        """Let happen what the plan has in store."""
         plan = self.plan
         if plan.gap_of_nodes:
             for name, node in self.nodes.items():
                 rng = random.Random(self.rng.random())
                 nemesis.strike_node(name, node, blows_to_a_node(rng, plan.seconds, plan.gap_of_nodes, plan.lease))
+        if plan.gap_of_the_database:
             rng = random.Random(self.rng.random())
             nemesis.strike_database(self.server, blows_to_the_database(rng, plan.seconds, plan.gap_of_the_database))
 
@@ -146,7 +158,7 @@ class BankRun:
         began = time.monotonic()
         for number, transfer in enumerate(wanted):
             queue.put((began + number * self.plan.seconds / len(wanted), transfer))
-        careful = Careful(self._chooser(), self.banks, self.recorder, timeout_to_fail=self.plan.timeout_to_fail)
+        careful = self.make_client()
         clients = [threading.Thread(target=self._client, args=(queue, careful), daemon=True) for _ in range(CLIENTS)]
         for client in clients:
             client.start()

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from tests.support.coordinator import Coordinator
 from tests.support.history import Recorder
 from tests.support.mariadb import MariaDB
+from tests.support.service import Service
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,17 @@ def blows_to_the_database(rng: random.Random, seconds: float, gap: float) -> lis
     return _blows(rng, seconds, gap, {"kill": (0, 1), "pause": (0.1, 4)}, weights=(2, 1))
 
 
+def blows_to_a_service(rng: random.Random, seconds: float, gap: float, patience: float) -> list[Blow]:
+    """What befalls one participant; `patience`: how long a coordinator waits for an answer."""
+    return _blows(rng, seconds, gap, {"kill": (0, 2), "pause": (0.05, 2 * patience)}, weights=(3, 1))
+
+
 def _blows(
     rng: random.Random, seconds: float, gap: float, lasts: dict[str, tuple[float, float]], weights: tuple[int, ...]
 ) -> list[Blow]:
     blows: list[Blow] = []
     while sum(blow.gap + blow.seconds for blow in blows) < seconds:
-        (kind,) = rng.choices(list(lasts), weights)
+        (kind,) = rng.choices(list(lasts), weights) if blows else ["kill"]  # at least once, in however short a run
         blows.append(Blow(rng.uniform(0.2, 1.8) * gap, kind, rng.uniform(*lasts[kind])))
     return blows
 
@@ -58,9 +64,13 @@ class Nemesis:
         """Begin with a node."""
         self._begin(name, blows, node.kill, lambda: self._raise(node), lambda: node.process, node.terminate)
 
+    def strike_service(self, name: str, service: Service, blows: list[Blow]) -> None:
+        """Begin with a participant."""
+        self._begin(name, blows, service.kill, service.start, lambda: service.process, service.kill)
+
     def strike_database(self, server: MariaDB, blows: list[Blow]) -> None:
         """Begin with the database."""
-        self._begin("MariaDB", blows, server.kill, server.start, lambda: server.process, server.stop)
+        self._begin("database", blows, server.kill, server.start, lambda: server.process, server.stop)
 
     def stop(self) -> None:
         """No more blows; return when everything runs again."""
@@ -86,7 +96,7 @@ class Nemesis:
 
     def _deal(self, name, blow, kill, start, process, terminate) -> None:
         self._recorder.befell(f"{name}: {blow.kind} for {blow.seconds:.1f} s")
-        what = f"{'database' if name == 'MariaDB' else 'node'} {blow.kind}s"
+        what = f"{name.partition(' ')[0]} {blow.kind}s"
         with self._lock:
             self.counts[what] = self.counts.get(what, 0) + 1
         if "pause" in blow.kind:
