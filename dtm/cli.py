@@ -1,4 +1,4 @@
-"""The command line: dtm serve | demo | show | check | conformance | db | protocols | new-protocol."""
+"""The command line: dtm serve | demo | show | check | conformance | db | barrier | protocols | new-protocol."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from dtm.barrier import barrier
 from dtm.database import db
 from dtm.options import config_option, hiding, refusing, settings, store_option
 
@@ -145,6 +146,7 @@ def demo(scenario: str, db: str | None) -> None:
 
 
 main.add_command(db)
+main.add_command(barrier)
 
 if __name__ == "__main__":
     main()

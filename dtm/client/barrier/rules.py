@@ -63,10 +63,9 @@ def create(sql: Sql) -> Flow[None]:
 
 
 def purge(sql: Sql, seconds: int) -> Flow[int]:
-    """Delete the rows of gids that have none younger than this, in transactions of a bearable size; how many gids."""
-    total, gone = 0, AT_ONCE
-    while gone == AT_ONCE:
-        gone = yield from transaction(_purge(sql, seconds))
+    """Delete the rows of gids that have none younger than this, in transactions of a bearable size; how many rows."""
+    total = 0
+    while gone := (yield from transaction(_purge(sql, seconds))):
         total += gone
     return total
 
@@ -138,6 +137,7 @@ def _create(sql: Sql) -> Flow[None]:
 
 def _purge(sql: Sql, seconds: int) -> Flow[int]:
     rows = yield Do("fetch", (sql.gids_before(seconds, AT_ONCE), ()))
-    for (gid,) in rows:
-        yield Do("execute", (sql.delete, (gid,)))
-    return len(rows)
+    total = 0
+    for (gid,) in rows:  # bytes in MySQL, which not every driver takes back
+        total += yield Do("execute", (sql.delete, (gid.decode() if isinstance(gid, bytes) else gid,)))
+    return total

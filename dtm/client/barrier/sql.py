@@ -86,8 +86,9 @@ class Sql:
         """The statements that make the table, and its schema or database, unless they are there."""
         text = Path(__file__).with_name(f"{self.dialect}.sql").read_text()
         usual = OF_SQLITE if self.dialect == "sqlite" else SHARED
-        schema = self.table.rpartition(".")[0]
+        schema, _, name = self.table.rpartition(".")
         text = text.replace(f" {usual} (", f" {self.table} (").replace(" dtm_barrier;", f" {schema};")
+        text = text.replace("uniq_barrier", f"uniq_{name}").replace("barrier_create_time", f"{name}_create_time")
         lines = [line for line in text.splitlines() if not line.startswith("--")]
         statements = [statement.strip() for statement in "\n".join(lines).split(";")]
         return [

@@ -10,6 +10,7 @@ from dtm.client.barrier.links import AsyncLink, link_of, sql_of
 from dtm.client.barrier.running import carry_out, carry_out_async
 
 AT_LEAST = timedelta(days=2)
+"""More than the difference between two zones: MySQL writes each row down in the time of the session's zone."""
 
 
 def create_table(connection: Any, *, table: str | None = None) -> Any:
@@ -23,7 +24,7 @@ def create_table(connection: Any, *, table: str | None = None) -> Any:
 
 
 def purge(connection: Any, older_than: timedelta, *, table: str | None = None) -> Any:
-    """Delete the rows of transactions none of whose rows is younger; of how many; awaitable if the connection is.
+    """Delete the rows of transactions none of whose rows is younger; how many rows; awaitable if the connection is.
 
     What may go: rows of transactions that have ended, and of which no call can come any more. The barrier cannot know
     that, it only knows ages. If a row goes too early, a repeated call does its business again, and a compensation takes

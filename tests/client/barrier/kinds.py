@@ -167,7 +167,8 @@ def _mysql(connect: Callable[..., Any], **arguments: Any) -> Callable[[Places], 
     return lambda places: connect(**places.mysql, **arguments)
 
 
-def _aiomysql(*, database: str, **arguments: Any) -> Any:
+def aiomysql_connect(*, database: str, **arguments: Any) -> Any:
+    """aiomysql has another word for the database."""
     return aiomysql.connect(db=database, **arguments)
 
 
@@ -207,7 +208,7 @@ def _kinds(autocommit: bool) -> list[Kind]:
     kinds = [
         Kind("pymysql", MYSQL, _mysql(pymysql.connect, autocommit=autocommit), _blocking),
         Kind("mysqlclient", MYSQL, _mysql(MySQLdb.connect, autocommit=autocommit), _blocking),
-        Kind("aiomysql", MYSQL, _mysql(_aiomysql, autocommit=autocommit), _awaiting),
+        Kind("aiomysql", MYSQL, _mysql(aiomysql_connect, autocommit=autocommit), _awaiting),
         Kind("asyncmy", MYSQL, _mysql(asyncmy.connect, autocommit=autocommit), _awaiting),
         Kind("psycopg", POSTGRESQL, lambda at: psycopg.connect(at.postgresql, autocommit=autocommit), _blocking),
         Kind(
