@@ -30,7 +30,7 @@ ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README-cn.md")
 REFERENCE = "docs/api.md"
 BLOCK = re.compile(r"^(<!-- by hand: .*-->\n)?```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-PORTS = ("36789", "8081", "8082")
+PORTS = ("36789", "8081", "8082", "8083")
 
 CURL = f"""#!{sys.executable}
 # For machines without curl: what the READMEs use of it.
@@ -170,9 +170,16 @@ def test_what_it_says_to_type_works(shell: Shell, name: str) -> None:
     walk = read(name)
     assert len(walk.steps) >= 7
     for file, text in walk.files.items():
-        (shell.folder / file).write_text(text)
+        (shell.folder / file).write_text(shell.local(text))
     for step in walk.steps:
         shell.run(step)
+
+
+@pytest.mark.parametrize(("file", "most"), [("transfer.py", 5), ("shop.py", 10)])
+def test_the_first_examples_are_short_and_the_clients_own_page_has_them_too(file: str, most: int) -> None:
+    texts = [read(name).files[file] for name in (*READMES, "packaging/dtm-client/README.md")]
+    assert len(set(texts)) == 1
+    assert len([line for line in texts[0].splitlines()[1:] if line]) <= most
 
 
 def test_both_readmes_say_to_type_the_same() -> None:
