@@ -8,7 +8,7 @@ STAMP  := $(VENV)/.installed
 # Most tests wait for something: a process for each core halves the time. Files stay whole, the long ones come early.
 SIDE_BY_SIDE := --numprocesses=auto --maxprocesses=4 --dist=loadfile --no-loadscope-reorder
 
-.PHONY: help demo needs test conformance states check lint types imports bank bank-sdk soak bench bench-claims galera crash-points wheel clean
+.PHONY: help demo needs test conformance states reference check lint types imports bank bank-sdk soak bench bench-claims galera crash-points wheel clean
 
 help:  ## Show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -72,6 +72,9 @@ conformance: $(STAMP)  ## 5,000 generated histories and every single fault, for 
 
 states: $(STAMP)  ## Write docs/states.md: the ways through each protocol, as diagrams
 	$(BIN)/python docs/states.py
+
+reference: $(STAMP)  ## Write docs/client.md: the client's API, from its docstrings
+	$(BIN)/python docs/reference.py
 
 bench: $(STAMP)  ## Measure (minutes); more by ARGS, see bench/README.md: make bench ARGS=--quick
 	@bench/needs.sh
