@@ -65,6 +65,7 @@ class Pass:
             return await self._bad_plan(BadPlan(f"internal error: {error!r}"), error)
 
     def _decide(self) -> Decision:
+        self.custody.planned()
         if self.row.tx.status.final:
             return Wait(None)
         snapshot = self.row.snapshot(self.node.store.now())
