@@ -37,8 +37,6 @@ class Custody:
         self.confirmed = confirmed
         self.changed = False
         self.lost = False
-        self._looking = False
-        self._unplanned = False
         self._short_for: float | None = None
         self._wake = wake
         self._timer: asyncio.TimerHandle | None = None
@@ -55,7 +53,7 @@ class Custody:
 
     def may_begin(self, timeout: float) -> bool:
         """Whether a call of at most `timeout` seconds may begin now; if not, `settle` will see to it."""
-        if self.lost or self.changed or self._looking or self._unplanned:
+        if self.lost or self.changed:
             return False
         boot = self.node.clock.boot()
         if self.lease_end - boot <= timeout + self.node.margin:
@@ -68,10 +66,6 @@ class Custody:
         """Whether a verb on another node may have decided otherwise meanwhile, in time for it to count (law 5.11)."""
         forward = self.row.tx.status is not Status.ABORTING
         return forward and self.node.store.shared and self.node.clock.boot() - self.confirmed > CONFIRMED_FOR
-
-    def planned(self) -> None:
-        """The plan is asked about the row as it is known now: what it wishes for may begin."""
-        self._unplanned = False
 
     async def confirm(self) -> None:
         """Look at the row, directly before a call, if the last look is too old for `may_begin`."""
@@ -154,7 +148,6 @@ class Custody:
     async def _reload(self) -> None:
         """Look at the row: still ours? Then fold what landed here in again; the plan decides anew."""
         self.changed = False
-        self._looking = True  # until the row is here nothing may begin, and what changes meanwhile must be seen
         boot = self.node.clock.boot()
         try:
             tx = await self.node.store.load(self.row.tx.gid)
@@ -162,8 +155,6 @@ class Custody:
             self.changed = True
             await self._pause_after(error)
             return
-        finally:
-            self._looking = False
         if tx is None:
             log.critical("purged before its end was heard of here, or lost by the database: gid=%s", self.row.tx.gid)
             raise LostLease
@@ -175,7 +166,6 @@ class Custody:
         if tx.owner != self.token:
             raise LostLease
         self.confirmed = boot
-        self._unplanned = True  # what the old row wished for still waits, and `settle` may have more to do
         self.row.reloaded(tx)
 
     async def _stop(self, tx: Transaction) -> None:

@@ -53,6 +53,8 @@ class Pass:
         """Look, plan, carry out one decision; True when the pass is over."""
         self._fold()
         if self.custody.news:
+            if self.custody.changed:
+                self.flights.keep_only(set())  # what waits to begin was planned before the change
             await self.custody.settle()
             return False
         try:
@@ -65,7 +67,6 @@ class Pass:
             return await self._bad_plan(BadPlan(f"internal error: {error!r}"), error)
 
     def _decide(self) -> Decision:
-        self.custody.planned()
         if self.row.tx.status.final:
             return Wait(None)
         snapshot = self.row.snapshot(self.node.store.now())
@@ -193,7 +194,8 @@ class Pass:
 
     def _gate(self, flight: Flight) -> bool:
         """Asked directly before the first byte: may this call still begin? If so it is marked as started (law 5.6)."""
-        if flight.withdrawn or self.flights.landed or self.node.draining or not self.custody.may_begin(flight.timeout):
+        unwanted = flight.withdrawn or flight.unwanted or self.flights.landed or self.node.draining
+        if unwanted or not self.custody.may_begin(flight.timeout):
             return False
         self.node.tally.calls_sent += 1
         self.node.tally.in_flight += not flight.sent

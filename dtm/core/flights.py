@@ -23,7 +23,8 @@ log = logging.getLogger(__name__)
 class Flight:
     """One call, from wish to landing. `sent` turns true directly before the first byte.
 
-    sent_at, sent_boot: when that was (ms, and on the boot clock); before, when it was wished.
+    sent_at, sent_boot: when that was (ms, and on the boot clock); before, when it was wished. unwanted: the plan no
+    longer asks for it; a call that finds its kept connection dead is then not sent on another one.
     """
 
     branch: Branch
@@ -34,6 +35,7 @@ class Flight:
     under_way: asyncio.Future[Any] | None = None
     sent: bool = False
     withdrawn: bool = False
+    unwanted: bool = False
 
 
 class Flights:
@@ -118,9 +120,10 @@ class Flights:
             self._down(flight, self._broken(flight, error))
 
     def keep_only(self, wanted: set[Key]) -> None:
-        """Withdraw the wishes that are no longer wanted; what has been sent flies on."""
+        """Withdraw the wishes that are no longer wanted; what has been sent flies on, but is not sent once more."""
         for key, flight in list(self._flying.items()):
-            if key not in wanted and not flight.sent:
+            flight.unwanted = key not in wanted
+            if flight.unwanted and not flight.sent:
                 self._withdraw(flight)
 
     def _withdraw(self, flight: Flight) -> None:

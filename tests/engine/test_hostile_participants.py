@@ -119,3 +119,31 @@ async def test_a_hanging_host_takes_no_more_than_its_slots(io_loop, tmp_path: Pa
                 assert row.created_at + 1000 * interval <= row.due_at <= row.updated_at + 1000 * interval
     finally:
         await inside.stop()
+
+
+async def test_a_call_whose_connection_was_dead_is_not_made_again_after_an_abort(inside: Inside) -> None:
+    """A kept connection may turn out dead; the call is sent once more then, but not when it is decided to go back."""
+    ops: list[str] = []
+    aborted = asyncio.Event()
+
+    async def behave(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readuntil(b"\r\n\r\n"):
+            ops.append(re.search(rb"[?&]op=(\w+)", head)[1].decode())
+            await reader.readexactly(int(re.search(rb"Content-Length: (\d+)", head)[1]))
+            if len(ops) == 2:
+                await aborted.wait()
+                return
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    async with Hostile(behave) as participant:
+        first, second = (saga(gid, participant.url, participant.url) for gid in ("first", "second"))
+        assert (await inside.post("submit", {**first, "wait_result": True}))[0] == 200
+        assert (await inside.post("submit", second))[0] == 200
+        while len(ops) < 2:
+            await asyncio.sleep(0.01)
+        assert (await inside.post("abort", {"gid": "second"}))[0] == 200
+        await asyncio.sleep(0.05)
+        aborted.set()
+        await inside.idle()
+        assert await inside.status("second") == "failed"
+    assert ops == ["action", "action", "compensate"]
