@@ -15,9 +15,13 @@ from dtm.core.store.survey import Survey
 
 
 def survey(path: Path, timeout: float, now: int) -> Survey:
-    """Look at a file, which a coordinator may hold; blocking. StartupError: it is no database of SQLite's."""
+    """Look at a file, which a coordinator may hold; blocking. StartupError: it is no database of SQLite's, and
+    cannot become one.
+    """
     name, known = f"sqlite file {path}", max(migrations())
     library = ("sqlite", sqlite3.sqlite_version)
+    if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
+        raise StartupError(f"store {path}: the directory {path.parent} does not exist, or is not writable")
     if not path.exists():
         return Survey(name, 0, known, now, (library, ("file", "does not exist yet")))
     running = is_held(path)

@@ -92,13 +92,13 @@ class BaseHandler(tornado.web.RequestHandler):
         try:
             return values[0].decode() if values else ""
         except UnicodeDecodeError:
-            raise InvalidRequest("", f"{name} is not UTF-8") from None
+            raise InvalidRequest(f"/{name}", f"{name} is not UTF-8") from None
 
     def integer(self, name: str) -> int | None:
         """Return a query parameter as a number, None when absent or empty. Raises InvalidRequest."""
         value = self.text(name)
         if value and not INTEGER.fullmatch(value):
-            raise InvalidRequest("", f"convert to int error: {value}")
+            raise InvalidRequest(f"/{name}", f"convert to int error: {value}")
         return int(value) if value else None
 
     def limit(self) -> int:

@@ -17,7 +17,7 @@ class ResetCronTime(HistoricalGet):
         """POST or GET resetCronTime?timeout=<seconds>&limit="""
         timeout = self.text("timeout")
         if timeout and not SECONDS.fullmatch(timeout):
-            raise InvalidRequest("", f"convert to int error: {timeout}")
+            raise InvalidRequest("/timeout", f"convert to int error: {timeout}")
         self.reply(await self.service.schedule.reset_cron_time(float(timeout) if timeout else None, self.limit()))
 
 
