@@ -12,7 +12,19 @@ from hypothesis import strategies as st
 from store_values import make_tx
 
 from dtm.core.errors import CorruptRow, InvalidRequest
-from dtm.core.model import Attempt, Branch, BranchStatus, Options, Outcome, Status, Transaction
+from dtm.core.model import (
+    Attempt,
+    Branch,
+    BranchStatus,
+    Op,
+    Options,
+    Outcome,
+    Status,
+    Transaction,
+    changed_branch,
+    evolve,
+    record,
+)
 from dtm.core.store.codec import STATUS_CODE, decode, encode_request, encode_state, unreadable
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -41,22 +53,41 @@ OPTIONS = st.builds(
 def branches(texts):
     """Branches whose urls and payloads are often among `texts`."""
     shared = st.sampled_from(texts) if texts else st.nothing()
-    return st.builds(
-        Branch,
-        branch_id=TEXT,
-        op=TEXT,
-        url=TEXT | shared,
-        payload=st.binary(max_size=20) | TEXT.map(str.encode) | shared.map(str.encode),
-        status=st.sampled_from(BranchStatus),
-        started=COUNT,
-        attempts=COUNT,
-        started_at=TIME,
-        ended_at=TIME,
-        error=TEXT,
-        retry_at=TIME,
-        log=st.lists(ATTEMPTS, max_size=3).map(tuple),
-        answered=COUNT,
-    ) | st.builds(Branch, branch_id=TEXT, op=TEXT, url=TEXT)
+    return (
+        st.builds(
+            Branch,
+            branch_id=TEXT,
+            op=TEXT,
+            url=TEXT | shared,
+            payload=st.binary(max_size=20) | TEXT.map(str.encode) | shared.map(str.encode),
+            status=st.sampled_from(BranchStatus),
+            started=COUNT,
+            attempts=COUNT,
+            started_at=TIME,
+            ended_at=TIME,
+            error=TEXT,
+            retry_at=TIME,
+            log=st.lists(ATTEMPTS, max_size=3).map(tuple),
+            answered=COUNT,
+        )
+        | st.builds(Branch, branch_id=TEXT, op=TEXT, url=TEXT)
+        | st.builds(one_call, INT, COUNT, st.sampled_from(BESIDES))
+    )
+
+
+BESIDES = (
+    {}, {"status": BranchStatus.FAILED}, {"started": 2}, {"attempts": 1}, {"started_at": 0}, {"ended_at": None},
+    {"error": "no"}, {"retry_at": 9}, {"log": ()}, {"answered": 2}, {"log": (Attempt(1, 2, Outcome.SUCCESS, "odd"),)},
+    {"log": (Attempt(1, 2, Outcome.ONGOING),)}, {"log": (Attempt(1, 2, Outcome.SUCCESS),) * 2},
+)  # fmt: skip
+"""What makes a branch another one than a single call that succeeded."""
+
+
+def one_call(time=1, duration=2, besides=BESIDES[0]):
+    """A branch that succeeded with its first call, or nearly so."""
+    branch = changed_branch(Branch("01", "action", "http://bank/a"), started=1, started_at=time)
+    branch = evolve(branch, Outcome.SUCCESS, Op())
+    return replace(record(branch, Attempt(time, duration, Outcome.SUCCESS)), **besides)
 
 
 def texts_of(value):
@@ -148,6 +179,15 @@ def test_the_state_is_readable():
     }
 
 
+@pytest.mark.parametrize("besides", BESIDES)
+def test_a_branch_that_took_one_call_is_two_numbers_and_no_other_is(besides):
+    tx = make_tx("g1", branches=(one_call(besides=besides),), questions=(one_call(besides=besides),))
+    document = orjson.loads(encode_state(tx))
+    assert (document["branches"] == [[1, 2]]) is (besides == {})
+    assert (document["questions"][0][4] == [1, 2]) is (besides == {})
+    assert decode(row_of(tx)) == tx
+
+
 def test_read_only_and_deep_bodies():
     frozen = MappingProxyType({"steps": (MappingProxyType({"action": "http://bank/a"}),)})
     tx = make_tx("g1", body=frozen, branches=(Branch("01", "action", "http://bank/a"),))
@@ -186,6 +226,10 @@ def test_a_text_that_is_no_unicode_is_refused_in_the_state_too():
         (b'{"body":{},"branches":[["01","a","u",null]]}', b"{}"),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[{},{}]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[{"status":"lost"}]}'),
+        (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[[]]}'),
+        (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[[5,true]]}'),
+        (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[["5",1]]}'),
+        (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[[5,1,2]]}'),
         (b'{"body":{}}', b"\xff\xfe"),
         (b'{"body":{}}', b"7"),
         (b'{"body":{}}', b'{"questions":[[]]}'),
