@@ -276,5 +276,10 @@ def _change(gid, before, after, expected, version, owner_before, owner, doubt, f
         owner=owner,
         claimed_doubt=owner != owner_before and bool(doubt & 2),
         ending=(finished, document.get("reason", ""), document.get("result", "")),
-        standings=document.get("branches", []),
+        standings=[_standing(each) for each in document.get("branches", [])],
     )
+
+
+def _standing(stored: Any) -> dict[str, Any]:
+    """How a branch stands; one that succeeded with its first call is stored as two numbers."""
+    return {"status": "succeed", "started": 1} if isinstance(stored, list) else stored
