@@ -65,7 +65,7 @@ class Bank(Participants):
     def barrier_rows(self, gid: str) -> list[tuple[str, str, str]]:
         """What the barrier wrote: (branch_id, op, reason) of each row, in order."""
         rows = "SELECT branch_id, op, reason FROM dtm_barrier.barrier WHERE gid = %s ORDER BY id"
-        return list(self.server.run(rows, (gid,)))
+        return [(branch.decode(), op.decode(), reason) for branch, op, reason in self.server.run(rows, (gid,))]
 
     def business(self, op: str, order: Order) -> Callable[[Any], None]:
         """What the barrier is to guard: the effect of one op, or `DTMFailureError`."""

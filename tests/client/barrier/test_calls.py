@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sqlite3
 import subprocess
@@ -125,7 +126,9 @@ def test_a_lock_that_is_not_had_in_time_passes(tmp_path: Any) -> None:
 
 def test_importing_the_client_loads_no_driver_and_no_framework() -> None:
     code = f"import sys, dtm.client; print([name for name in {DRIVERS + OTHERS} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    everywhere = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-S", "-c", code]  # without what else starts with Python here: coverage loads sqlite3
+    done = subprocess.run(command, env=everywhere, capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 
 
