@@ -65,7 +65,7 @@ def test_a_good_one(dtm: Callable[..., Ran], tmp_path: Path) -> None:
     [
         ("return dtm.Wait() if any(tell.attempts for tell in tells) else " + RIGHT.removeprefix("return "), "ends"),
         ("return dtm.Call(snapshot.branches)", "done-is-done"),
-        ("return dtm.Wait(snapshot.now + 1000 + hash(snapshot.gid) % 97) if snapshot.now % 2 else " + RIGHT[7:], None),
+        ("return dtm.Wait(snapshot.now + 50 + hash(snapshot.gid) % 97) if snapshot.now % 2 else " + RIGHT[7:], None),
     ],
 )
 def test_a_bad_one(dtm: Callable[..., Ran], tmp_path: Path, plan: str, law: str | None) -> None:

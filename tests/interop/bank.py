@@ -64,8 +64,9 @@ class Bank(Participants):
 
     def barrier_rows(self, gid: str) -> list[tuple[str, str, str]]:
         """What the barrier wrote: (branch_id, op, reason) of each row, in order."""
-        rows = "SELECT branch_id, op, reason FROM dtm_barrier.barrier WHERE gid = %s ORDER BY id"
-        return [(branch.decode(), op.decode(), reason) for branch, op, reason in self.server.run(rows, (gid,))]
+        key = "CONVERT(branch_id USING utf8mb4), CONVERT(op USING utf8mb4)"  # bytes in a table of dtm.client's making
+        rows = f"SELECT {key}, reason FROM dtm_barrier.barrier WHERE gid = %s ORDER BY id"
+        return list(self.server.run(rows, (gid,)))
 
     def business(self, op: str, order: Order) -> Callable[[Any], None]:
         """What the barrier is to guard: the effect of one op, or `DTMFailureError`."""
