@@ -37,7 +37,8 @@ def service(request: pytest.FixtureRequest, places: Places) -> Iterator[Service]
     serve, name = SERVICES[request.param]
     (kind,) = [kind for kind in PLAIN if kind.name == name]
     kind.places = places
-    with serve(kind) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30) as http:
+    anew = httpx.Limits(max_keepalive_connections=0)  # after an error some servers close a connection that was kept
+    with serve(kind) as port, httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=30, limits=anew) as http:
         yield Service(http, kind, request.param)
 
 
