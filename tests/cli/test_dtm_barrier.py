@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import Ran
-from tests.support.mariadb import QUOTED_PASSWORD, USER, MariaDB, free_port
+from tests.support.mariadb import QUOTED_PASSWORD, USER, MariaDB
+from tests.support.ports import free_port
 from tests.support.postgresql import PostgreSQL
 
 EXPECTED = "expected mysql://USER:PASSWORD@HOST:3306/, postgresql://USER:PASSWORD@HOST/DATABASE, sqlite:///FILE "

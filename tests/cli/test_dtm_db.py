@@ -18,7 +18,8 @@ from dtm.cli import main
 from dtm.options import without
 from tests.support.command import COMMAND, Ran, environment
 from tests.support.coordinator import Coordinator
-from tests.support.mariadb import PASSWORD, QUOTED_PASSWORD, MariaDB, database_of, free_port
+from tests.support.mariadb import PASSWORD, QUOTED_PASSWORD, MariaDB, database_of
+from tests.support.ports import free_port
 
 DAY = 86_400_000
 COLUMNS = "id, gid, trans_type, protocol_version, status, version, owner, doubt, due_at, created_at, updated_at"

@@ -22,8 +22,9 @@ from dtm.core.errors import StartupError
 from dtm.supervisor import reserve
 from tests.support.coordinator import FAST, Coordinator
 from tests.support.figures import Figures, scrape
-from tests.support.mariadb import MariaDB, database_of, free_port
+from tests.support.mariadb import MariaDB, database_of
 from tests.support.participants import Participants
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 PROCESSES = 3

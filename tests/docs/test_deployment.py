@@ -23,8 +23,9 @@ import pytest
 from tests.support.client import Client
 from tests.support.command import run
 from tests.support.coordinator import FAST, Coordinator
-from tests.support.mariadb import MariaDB, free_port
+from tests.support.mariadb import MariaDB
 from tests.support.participants import ERROR, Participants
+from tests.support.ports import free_port
 from tests.support.waiting import until
 
 PAGE = (Path(__file__).parents[2] / "docs" / "deployment.md").read_text()

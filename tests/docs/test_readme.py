@@ -12,7 +12,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -25,6 +24,7 @@ import pytest
 from dtm.core.web.base import BaseHandler
 from dtm.core.web.routes import ROUTES
 from tests.support.command import environment, run
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 READMES = ("README.md", "README-cn.md")
@@ -152,17 +152,9 @@ def shell(tmp_path: Path) -> Iterator[Shell]:
     here = tmp_path / "here"
     here.mkdir()
     path = os.pathsep.join([str(Path(sys.executable).parent), str(programs), os.environ["PATH"]])
-    shell = Shell(here, path, dict(zip(PORTS, free_ports(len(PORTS)), strict=True)))
+    shell = Shell(here, path, {port: str(free_port()) for port in PORTS})
     yield shell
     shell.close()
-
-
-def free_ports(count: int) -> list[str]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [str(each.getsockname()[1]) for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
 
 
 @pytest.mark.parametrize("name", [*READMES, REFERENCE])

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.docs.test_readme import ROOT, Shell, Step, free_ports
+from tests.docs.test_readme import ROOT, Shell, Step
+from tests.support.ports import free_port
 
 PAGE = (ROOT / "docs" / "write-a-protocol.md").read_text()
 BLOCK = re.compile(r"^(?:`([^`\n]+)`:\n\n)?```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -37,7 +38,7 @@ def shell(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shell]:
     here = tmp_path / "here"
     here.mkdir()
     path = f"{environment_in(tmp_path / 'env')}:{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
-    shell = Shell(here, path, dict(zip(("36789", "8081"), free_ports(2), strict=True)))
+    shell = Shell(here, path, {port: str(free_port()) for port in ("36789", "8081")})
     yield shell
     shell.close()
 

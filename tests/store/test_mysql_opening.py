@@ -17,7 +17,8 @@ from dtm.core.errors import StartupError, StoreUnavailable
 from dtm.core.store.mysql import MysqlStore
 from dtm.core.store.mysql_address import parse_address
 from dtm.core.store.mysql_schema import migrations, revisions, upgrade
-from tests.support.mariadb import PASSWORD, QUOTED_PASSWORD, USER, database_of, free_port, make_certificate
+from tests.support.mariadb import PASSWORD, QUOTED_PASSWORD, USER, database_of, make_certificate
+from tests.support.ports import free_port
 
 
 async def refusal(url, **kwargs):

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.client import Client
+from tests.support.ports import free_port
 
 FAST = {"DTM_RETRY_INTERVAL": "0.2", "DTM_RETRY_INTERVAL_MAX": "0.5", "DTM_POLL_INTERVAL": "0.2", "DTM_LEASE": "4"}
 """Scaled down, so that what takes minutes takes seconds."""
@@ -31,6 +32,7 @@ class Coordinator:
 
     def start(self) -> Coordinator:
         """Start it; the port chosen first is kept over restarts."""
+        self.port = self.port or free_port()
         command = [sys.executable, "-m", "dtm.cli", "serve", "--port", str(self.port), *self.arguments]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pymysql
 
-from tests.support.mariadb import MariaDB, free_port, make_certificate
+from tests.support.mariadb import MariaDB, make_certificate
+from tests.support.ports import free_port
 
 LIBRARY = Path("/usr/lib/galera/libgalera_smm.so")
 

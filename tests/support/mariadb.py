@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Sequence
@@ -13,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pymysql
+
+from tests.support.ports import free_port
 
 ADMIN = "root"
 USER, PASSWORD = "dtm", "ge/heim@:%€"
@@ -154,10 +155,3 @@ def make_certificate(path: Path) -> None:
 def database_of(folder: Path) -> str:
     """The name of a database for each folder: what a folder is to a file."""
     return "dtm_" + hashlib.sha256(str(folder).encode()).hexdigest()[:20]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]

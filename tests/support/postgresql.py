@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.support.mariadb import free_port
+from tests.support.ports import free_port
 
 ACCOUNT = "nobody"
 """Whom it runs as when the tests are root's, which it refuses to be."""

@@ -12,7 +12,7 @@ from urllib.error import URLError
 from urllib.parse import urlencode
 from urllib.request import urlopen
 
-from tests.support.mariadb import free_port
+from tests.support.ports import free_port
 
 
 def promtool(*arguments: str) -> subprocess.CompletedProcess[str]:

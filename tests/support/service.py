@@ -8,7 +8,7 @@ import sys
 import time
 from pathlib import Path
 
-from tests.support.mariadb import free_port
+from tests.support.ports import free_port
 
 
 class Service:

@@ -89,3 +89,29 @@ def test_on_uvloop(certificates):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         uvloop.run(scenario())
+
+
+@pytest.mark.parametrize("secure", [False, True])
+def test_a_dial_cancelled_at_any_step_is_accounted_for(certificates, secure):
+    """uvloop closes what it has connected for a caller that was cancelled, and does not tell its protocol."""
+    tls, trust = None, None
+    if secure:
+        tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        tls.load_cert_chain(certificates / "server.pem", certificates / "server.key")
+        trust = ssl.create_default_context(cafile=certificates / "ca.pem")
+
+    async def scenario() -> None:
+        server = Participant()
+        await server.start(None, tls=tls)
+        for steps in range(40):
+            http = HttpTransport(allow=CallbackPolicy(None), ssl_context=trust)
+            call = asyncio.ensure_future(http.call(outgoing(server.url), yes))
+            for _ in range(steps):
+                await asyncio.sleep(0)
+            call.cancel()
+            await asyncio.gather(call, return_exceptions=True)
+            async with asyncio.timeout(20):
+                await http.close()
+        await server.stop()
+
+    uvloop.run(scenario())

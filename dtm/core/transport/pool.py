@@ -138,13 +138,18 @@ class Pool:
         secure = origin.scheme == "https"
         if secure and self._ssl_context is None:
             self._ssl_context = ssl.create_default_context()
-        _, connection = await asyncio.get_running_loop().create_connection(
-            lambda: Connection(self._open.add, self._lost),
-            address,
-            origin.port,
-            ssl=self._ssl_context if secure else None,
-            server_hostname=origin.host.rstrip(".") if secure else None,
-        )
+        connection = Connection(self._open.add, self._lost)
+        try:
+            await asyncio.get_running_loop().create_connection(
+                lambda: connection,
+                address,
+                origin.port,
+                ssl=self._ssl_context if secure else None,
+                server_hostname=origin.host.rstrip(".") if secure else None,
+            )
+        except BaseException:
+            self._lost(connection)  # uvloop closes what was connected already without a word to its protocol
+            raise
         return connection
 
     def _lost(self, connection: Connection) -> None:
