@@ -9,6 +9,7 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,9 +31,9 @@ class JsonFormatter(logging.Formatter):
     """One JSON object per line, for whatever collects logs."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """Time, level, logger, message; gid, pass and node of what it is about; the traceback if there is one."""
+        """Time (UTC), level, logger, message; gid, pass and node of what it is about; the traceback if there is one."""
         line: dict[str, Any] = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{int(record.msecs):03d}",
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
             "message": record.getMessage(),

@@ -101,7 +101,7 @@ def test_logs_are_json_lines_on_stderr(coordinator: Coordinator) -> None:
     lines = [json.loads(line) for line in coordinator.log.read_text().splitlines()]
     assert [line["message"].partition(":")[0] for line in lines] == ["started", "draining", "stopped"]
     for line in lines:
-        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}", line["time"])
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}\+00:00", line["time"])
         assert (line["level"], line["logger"]) == ("info", "dtm")
 
 
