@@ -229,18 +229,30 @@ def test_the_parts_of_a_url():
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "reason"),
     [
-        "mysql://", "mysql://db", "mysql://db/dtm", "mysql://u:geheim@db", "mysql://u:geheim@db/", "mysql://u:geheim@/dtm",
-        "mysql://u:geheim@db/a/b", "mysql://u:geheim@db/a`b", "mysql://u:geheim@db:x/dtm", "mysql://u:ge#heim@db/dtm",
-        "mysql://u:geheim@db:99999/dtm", "mysql://u:geheim@db/dtm?geheim", "mysql://u:geheim@db/dtm?ssl=geheim",
-        "mysql://u:geheim@db/dtm?password=geheim", "mysql://u:geheim@db/dtm?ssl_ca=/no/such/file",
-        "mysql://u:geheim@[db/dtm",
+        ("mysql://", "it has no user, no host, no database"),
+        ("mysql://db", "it has no user, no database"),
+        ("mysql://db/dtm", "it has no user"),
+        ("mysql://u:geheim@db", "it has no database"),
+        ("mysql://u:geheim@db/", "it has no database"),
+        ("mysql://u:geheim@/dtm", "it has no host"),
+        ("mysql://u:geheim@db/a/b", "its database is to be named"),
+        ("mysql://u:geheim@db/a`b", "its database is to be named"),
+        ("mysql://u:geheim@db:x/dtm", "its host or port"),
+        ("mysql://u:geheim@db:99999/dtm", "its host or port"),
+        ("mysql://u:geheim@[db/dtm", "its host or port"),
+        ("mysql://u:ge#heim@db/dtm", "a # in it is written %23"),
+        ("mysql://u:geheim@db/dtm?geheim", "what follows its ?"),
+        ("mysql://u:geheim@db/dtm?ssl=geheim", "parameters are ssl, ssl_ca, ssl_cert, ssl_key"),
+        ("mysql://u:geheim@db/dtm?password=geheim", "parameters are ssl"),
+        ("mysql://u:geheim@db/dtm?ssl_ca=/no/such/file", "cannot read the TLS files"),
     ],
-)  # fmt: skip
-def test_a_strange_url_is_refused_without_repeating_it(url):
-    with pytest.raises(StartupError, match=r"^store: (expected mysql://USER|cannot read the TLS files)") as caught:
+)
+def test_a_strange_url_is_refused_with_its_reason_without_repeating_it(url, reason):
+    with pytest.raises(StartupError, match=r"^store: ") as caught:
         MysqlStore(url)
+    assert reason in str(caught.value)
     assert not re.search("geheim|heim@", str(caught.value))
 
 

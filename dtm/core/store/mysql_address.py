@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import ssl
+from collections.abc import Iterator
 from dataclasses import dataclass, field
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from dtm.core.errors import StartupError
 
@@ -39,30 +40,48 @@ def parse_address(url: str) -> Address:
     (who we are). With TLS the server's certificate and name are verified. StartupError repeats nothing of the URL that
     may be secret.
     """
+    if "#" in url:
+        raise _refused("a # in it is written %23")
     try:
         parts = urlsplit(url)
         port = parts.port or PORT
+    except ValueError:
+        raise _refused("its host or port is no such thing") from None
+    try:
         parameters = dict(parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query)))
     except ValueError:
-        raise StartupError(f"store: {EXPECTED}") from None
+        raise _refused("what follows its ? is not NAME=VALUE") from None
     database = unquote(parts.path[1:])
-    if not parts.hostname or not parts.username or parts.fragment or not _DATABASE.fullmatch(database):
-        raise StartupError(f"store: {EXPECTED}")
+    missing = [f"no {name}" for name, value in _needed(parts) if not value]
+    if missing:
+        raise _refused(f"it has {', '.join(missing)}")
+    if not _DATABASE.fullmatch(database):
+        raise _refused("its database is to be named with up to 64 of 0-9 A-Z a-z _ $ -")
     return Address(
-        host=parts.hostname,
+        host=parts.hostname or "",
         port=port,
-        user=unquote(parts.username),
+        user=unquote(parts.username or ""),
         password=unquote(parts.password or ""),
         database=database,
         tls=_tls(parameters),
     )
 
 
+def _needed(parts: SplitResult) -> Iterator[tuple[str, str | None]]:
+    yield "user", parts.username
+    yield "host", parts.hostname
+    yield "database", parts.path[1:]
+
+
+def _refused(reason: str) -> StartupError:
+    return StartupError(f"store: {EXPECTED}; {reason}")
+
+
 def _tls(parameters: dict[str, str]) -> ssl.SSLContext | None:
     """What the URL's parameters ask for."""
     switch = parameters.pop("ssl", "true" if parameters else "false")
     if switch not in ("true", "false") or not parameters.keys() <= set(_TLS_FILES):
-        raise StartupError(f"store: {EXPECTED}; parameters are ssl, {', '.join(_TLS_FILES)}")
+        raise _refused(f"parameters are ssl, {', '.join(_TLS_FILES)}")
     if switch == "false":
         return None
     ca, certificate, key = (parameters.get(name) for name in _TLS_FILES)
