@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-import tornado.httpserver
-import tornado.netutil
 import tornado.web
+
+from dtm.testing.served import Served
 
 OK = (200, "null")
 ONGOING = (425, '{"error":"ONGOING"}')
@@ -65,11 +65,8 @@ class Participants:
         self._replies: defaultdict[str, deque[Reply | Callable[[Seen], Reply]]] = defaultdict(deque)
         self._delays: dict[str, float] = {}
         self._lock = threading.Lock()
-        self._loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
-        self._thread.start()
-        ready.wait()
+        self._served = Served((f"{prefix}(.*)", _Handler, {"participants": self}))
+        self.port = self._served.port
 
     @property
     def base(self) -> str:
@@ -101,35 +98,13 @@ class Participants:
 
     def close(self) -> None:
         """Stop the server and its thread."""
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
+        self._served.close()
 
     def __enter__(self) -> Participants:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _run(self, ready: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve(ready))
-        self._loop.close()
-
-    async def _serve(self, ready: threading.Event) -> None:
-        self._stop = asyncio.Event()
-        handler = (f"{self._prefix}(.*)", _Handler, {"participants": self})
-        server = tornado.httpserver.HTTPServer(tornado.web.Application([handler], log_function=lambda _: None))
-        sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
-        self.port = sockets[0].getsockname()[1]
-        server.add_sockets(sockets)
-        ready.set()
-        await self._stop.wait()
-        server.stop()
-        await server.close_all_connections()
-        for task in asyncio.all_tasks():
-            if task is not asyncio.current_task():
-                task.cancel()
-        await asyncio.sleep(0)
 
     async def serve(self, seen: Seen) -> Reply:
         """Write the call down and choose the reply."""

@@ -5,17 +5,15 @@ So the SDK is known to need nothing that the original server does not have.
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections import deque
 from typing import Any
 from urllib.parse import parse_qsl
 
-import tornado.httpserver
-import tornado.netutil
 import tornado.web
 from tornado.httpclient import AsyncHTTPClient
+
+from dtm.testing.served import Served
 
 OPTIONS = {
     "wait_result", "timeout_to_fail", "request_timeout", "retry_interval", "branch_headers", "concurrent",
@@ -59,33 +57,11 @@ class Middle:
         self.troubles: deque[str] = deque()
         self.faults: list[str] = []
         self.requests: list[str] = []
-        self._loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
-        self._thread.start()
-        ready.wait()
-        self.url = f"http://127.0.0.1:{self._port}"
+        self._served = Served((r"(.*)", _Handler, {"middle": self}))
+        self.url = f"http://127.0.0.1:{self._served.port}"
 
     def close(self) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join()
-
-    def _run(self, ready: threading.Event) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._serve(ready))
-        self._loop.close()
-
-    async def _serve(self, ready: threading.Event) -> None:
-        self._stop = asyncio.Event()
-        handler = (r"(.*)", _Handler, {"middle": self})
-        server = tornado.httpserver.HTTPServer(tornado.web.Application([handler], log_function=lambda _: None))
-        sockets = tornado.netutil.bind_sockets(0, "127.0.0.1")
-        self._port = sockets[0].getsockname()[1]
-        server.add_sockets(sockets)
-        ready.set()
-        await self._stop.wait()
-        server.stop()
-        await server.close_all_connections()
+        self._served.close()
 
     def judge(self, method: str, path: str, query: str, body: bytes) -> None:
         """Write down what is not in the contract."""
