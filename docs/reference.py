@@ -16,9 +16,9 @@ PAGE = Path(__file__).with_name("client.md")
 
 HEAD = """# The Python client
 
-Written by `make reference` from the docstrings of `dtm.client`; `pip install dtm-client` has all of it. What a mode is
-good for is in [modes.md](modes.md), what the barrier does in [barrier.md](barrier.md), whole services are in
-[examples](../examples).
+Written by `make reference` from the docstrings of `dtm.client`. `pip install ./packaging/dtm-client`, in a checkout,
+has all of it (nothing is on PyPI yet). What a mode is good for is in [modes.md](modes.md), what the barrier does in
+[barrier.md](barrier.md), whole services are in [examples](../examples).
 An asynchronous class is given by what sets it apart: its methods are those of its counterpart, with `await`.
 """
 
@@ -87,7 +87,7 @@ def methods(thing: type, asynchronous: bool) -> Iterator[tuple[str, Any]]:
             yield name, function
 
 
-INTERNAL = {"run", "body", "block", "may_be_done"}
+INTERNAL = {"run", "body", "block", "done", "may_be_done", "excerpt"}
 """What the parts of the package ask of one another."""
 
 

@@ -12,7 +12,8 @@ from dtm.client import answers
 from dtm.client.answers import Transaction
 from dtm.client.barrier import Barrier
 from dtm.client.base import TIMEOUT, TRIES, BaseClient, trouble
-from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of
+from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of, committed
+from dtm.client.colours import awaitable
 from dtm.client.errors import DtmError
 from dtm.client.flows import PAUSED, Flow, Lost, NotSent, Pause, Reply, Send
 from dtm.client.options import Options
@@ -36,10 +37,10 @@ class AsyncClient(BaseClient):
         tries: int = TRIES,
         http: httpx.AsyncClient | None = None,
     ) -> None:
-        super().__init__(url, token, tries)
-        self._timeout = timeout
+        super().__init__(url, token, timeout, tries)
         self._http = http or httpx.AsyncClient()
         self._own = http is None
+        self._loop: asyncio.AbstractEventLoop | None = None
 
     async def __aenter__(self) -> Self:
         """Nothing is opened before it is needed."""
@@ -69,7 +70,11 @@ class AsyncClient(BaseClient):
         return AsyncTcc(self, gid, options)
 
     def nested_tcc(self, query: Mapping[str, str], **options: Unpack[Options]) -> AsyncNestedTcc:
-        """In a participant: branches of its own, below the one whose try came with this query. ValueError: none did."""
+        """In a participant: branches of its own, below the one whose try came with this query. ValueError: none did.
+
+        query: as `request.query_params` (FastAPI), `request.args` (Flask), `request.query` (aiohttp). The client is one
+        of the coordinator that has the transaction; Conflict: that does not know it.
+        """
         gid, parent = branch_of(query)
         return AsyncNestedTcc(self, gid, options, parent=parent)
 
@@ -82,7 +87,10 @@ class AsyncClient(BaseClient):
         return await self.run(answers.query(self.wire, gid))
 
     async def wait(self, gid: str, timeout: float = 30.0) -> Transaction:
-        """Return when it has ended, well or not. Ongoing: it has not within `timeout` s; NotFound: there is none."""
+        """Return when it has ended, well or not.
+
+        Ongoing: it has not within `timeout` s; NotFound: there is none; Unreachable: nobody could be asked by then.
+        """
         return await self.run(answers.wait(self.wire, gid, timeout))
 
     async def abort(self, gid: str, reason: str = "") -> None:
@@ -108,14 +116,24 @@ class AsyncClient(BaseClient):
             result: T = stop.value
             return result
 
+    def _stay_in_one_loop(self) -> None:
+        """RuntimeError, instead of whatever a connection of another event loop would do."""
+        running = asyncio.get_running_loop()
+        self._loop = self._loop or running
+        if self._loop is not running:
+            raise RuntimeError(
+                "this AsyncClient was used in another event loop, where its connections are: make another"
+            )
+
     async def _carry_out(self, step: Send | Pause) -> Reply:
+        self._stay_in_one_loop()
         if isinstance(step, Pause):
             await asyncio.sleep(step.seconds)
             return PAUSED
         headers = dict(step.headers)
         try:
             got = await self._http.request(
-                step.method, step.url, content=step.content, headers=headers, timeout=self._timeout
+                step.method, step.url, content=step.content, headers=headers, timeout=self._seconds(step)
             )
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise trouble(error) from error
@@ -152,13 +170,14 @@ class AsyncMsg(MsgSteps[AsyncClient]):
 
         `work` does `await barrier.call(connection, ...)`, once. query_prepared: the url that answers
         `Barrier.query_prepared` on the same database, asked when it cannot be told here what has become of it.
-        An error of `work` is raised: Failure aborts, after others it is asked for. An error of the submit is raised
-        too, with a note: the message will be delivered all the same. table: as for Barrier.
+        An error of `work` is raised: Failure aborts, after others it is asked for; so after the RuntimeError which says
+        that `work` has committed nothing. An error of the submit is raised too, with a note: the message will be
+        delivered all the same. table: as for Barrier.
         """
         barrier = self._barrier(table)
         await self.prepare(query_prepared)
         try:
-            result = await work(barrier)
+            result = committed(barrier, await awaitable(work(barrier), "the client", "work"))
         except Exception as error:
             await self._client.run(self._give_up(barrier, error))
             raise

@@ -15,6 +15,7 @@ from dtm.client.errors import (
     InvalidRequest,
     NotFound,
     Ongoing,
+    OutcomeUnknown,
     ParticipantError,
     Unauthorized,
     Unreachable,
@@ -43,12 +44,10 @@ class Transaction:
         return self.status in FINAL
 
 
-def query(wire: Wire, gid: str) -> Flow[Transaction | None]:
+def query(wire: Wire, gid: str, until: float | None = None) -> Flow[Transaction | None]:
     """How it stands; None when the coordinator knows no such gid."""
-    answer = yield from wire.read("query", gid=gid)
-    if answer.status != 200:
-        raise meaning(answer)
-    shown = answer.body.get("transaction")
+    answer = yield from wire.read("query", until, gid=gid)
+    shown = _told(answer, "transaction")
     if not shown:
         return None
     return Transaction(
@@ -68,12 +67,14 @@ def submit(wire: Wire, body: Mapping[str, Any]) -> Flow[None]:
         _expect_success(answer)
         return
     status = yield from _status(wire, answer, body["gid"])
+    if "errors" in answer.body:  # the gid is that of another transaction, and how that stands is nothing of ours
+        raise Conflict(answer.message, status)
     if status == "succeed" and answer.repeated:
         return
     if status in ROLLED_BACK:
         raise Failure(answer.message, status)
     if status in ("prepared", "submitted") and body.get("wait_result"):
-        raise Ongoing(answer.message)
+        raise Ongoing(f"{body['gid']} goes on, and may still succeed: {answer.message}")
     raise Conflict(answer.message, status)
 
 
@@ -101,28 +102,26 @@ def wait(wire: Wire, gid: str, timeout: float) -> Flow[Transaction]:
     """Look again and again, for `timeout` s, until it has ended; a coordinator that is away is waited for as well."""
     deadline, pause = time.monotonic() + timeout, POLL_FIRST
     while True:
-        trouble: DtmError = Ongoing(f"{gid} has not ended within {timeout} s")
         try:
-            found = yield from query(wire, gid)
+            found = yield from query(wire, gid, deadline)
         except Unreachable as error:
-            trouble = error
+            trouble: DtmError = error
         else:
             if found is None:
                 raise NotFound(f"no transaction with gid {gid}")
             if found.final:
                 return found
-        if time.monotonic() + pause > deadline:
+            trouble = Ongoing(f"{gid} has not ended within {timeout} s: it is {found.status}")
+        left = deadline - time.monotonic()
+        if left <= 0:
             raise trouble
-        yield Pause(pause)
+        yield Pause(min(pause, left))
         pause = min(pause * 1.5, POLL_MOST)
 
 
 def new_gid(wire: Wire) -> Flow[str]:
     """A gid of the coordinator's making."""
-    answer = yield from wire.read("newGid")
-    if answer.status != 200:
-        raise meaning(answer)
-    return str(answer.body["gid"])
+    return str(_told((yield from wire.read("newGid")), "gid"))
 
 
 def force_stop(wire: Wire, gid: str) -> Flow[None]:
@@ -140,7 +139,9 @@ def tell(wire: Wire, path: str, body: Mapping[str, Any]) -> Flow[None]:
     """prepare or registerBranch."""
     answer = yield from wire.write(path, body)
     if answer.status == 409:
-        raise Conflict(answer.message, (yield from _status(wire, answer, body["gid"])))
+        status = yield from _status(wire, answer, body["gid"])
+        stands = f"it is {status}" if status else f"{answer.url} does not know it"
+        raise Conflict(f"{answer.message} ({stands})", status)
     _expect_success(answer)
 
 
@@ -154,8 +155,21 @@ def _status(wire: Wire, answer: Answer, gid: str) -> Flow[str]:
 
 
 def _expect_success(answer: Answer) -> None:
-    if answer.status != 200 or answer.body.get("dtm_result") == "FAILURE":
+    """OutcomeUnknown: whoever answers does not say that it has done anything."""
+    said = answer.body.get("dtm_result")
+    if answer.status != 200 or said == "FAILURE":
         raise meaning(answer)
+    if said != "SUCCESS":
+        raise OutcomeUnknown(f"{answer.url} answers 200, but no dtm_result of SUCCESS: is a coordinator there?")
+
+
+def _told(answer: Answer, name: str) -> Any:
+    """What a request that changes nothing has asked for. Unreachable: whoever answers does not say it."""
+    if answer.status != 200:
+        raise meaning(answer)
+    if name not in answer.body:
+        raise Unreachable(f"{answer.url} answers 200, but no {name}: is a coordinator there?")
+    return answer.body[name]
 
 
 def meaning(answer: Answer) -> DtmError:
@@ -173,15 +187,15 @@ def meaning(answer: Answer) -> DtmError:
     return InvalidRequest(answer.message, tuple(Fault(fault["pointer"], fault["message"]) for fault in faults))
 
 
-def of_participant(reply: Reply) -> Reply:
+def of_participant(reply: Reply, url: str) -> Reply:
     """The reply of a participant that was called from here, when it says yes (contract, "Reply of a participant")."""
     text = reply.content.decode(errors="replace")
     body = reply.json()
     word = body.get("dtm_result", "SUCCESS") if isinstance(body, dict) else text.strip().strip('"')
     if reply.status in (425, 202) or (reply.status < 300 and word == "ONGOING"):
-        raise Ongoing(text)
+        raise Ongoing(f"{url} is not ready yet: {reply.excerpt}")
     if reply.status == 409 or (reply.status < 300 and word == "FAILURE"):
-        raise Failure(text)
+        raise Failure(f"{url} refused: {reply.excerpt}")
     if not 200 <= reply.status < 300 or (isinstance(body, dict) and word != "SUCCESS"):
-        raise ParticipantError(f"HTTP status {reply.status}: {text}", reply.status)
+        raise ParticipantError(f"{url} answered {reply.status}: {reply.excerpt}", reply.status)
     return reply

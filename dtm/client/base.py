@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable
+from contextlib import suppress
+from urllib.parse import urlsplit
 
 import httpx
 
-from dtm.client.flows import Lost, NotSent, Wire
+from dtm.client.flows import API, Lost, NotSent, Send, Wire
 
 TIMEOUT = 30.0
 TRIES = 6
@@ -15,14 +18,31 @@ _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.
 
 
 class BaseClient:
-    """Knows one or more coordinators by their base urls. ValueError: there is none, or one is no http url."""
+    """Knows one or more coordinators by their base urls.
 
-    def __init__(self, url: str | Sequence[str], token: str, tries: int) -> None:
-        urls = [url] if isinstance(url, str) else list(url)
-        for each in urls:
-            if not each.startswith(("http://", "https://")):
-                raise ValueError(f"expected a url like http://127.0.0.1:36789, got {each!r}")
-        self.wire = Wire(urls, token, tries)
+    ValueError: there is none, one is no http url, or the token cannot stand in a header.
+    """
+
+    def __init__(self, url: str | Iterable[str], token: str, timeout: float, tries: int) -> None:
+        urls = list(url) if isinstance(url, Iterable) and not isinstance(url, str) else [url]
+        if token and not (isinstance(token, str) and re.fullmatch("[!-~]+", token)):
+            raise ValueError("token: expected visible ASCII characters, with no white space or end of line among them")
+        self.wire = Wire([base_url(each) for each in urls], token, tries)
+        self._timeout = timeout
+
+    def _seconds(self, step: Send) -> float:
+        """How long this request may take."""
+        return self._timeout if step.most is None else min(self._timeout, step.most)
+
+
+def base_url(url: object) -> str:
+    """The base url of a coordinator; `/api/dtmsvr`, which DTM's clients are told too, may be at its end. ValueError."""
+    if isinstance(url, str):
+        with suppress(ValueError):  # no port, or no IPv6 address
+            parts = urlsplit(url)
+            if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+                return url.rstrip("/").removesuffix(API).rstrip("/")
+    raise ValueError(f"expected a url like http://127.0.0.1:36789, got {url!r}")
 
 
 def trouble(error: Exception) -> NotSent | Lost:

@@ -11,7 +11,7 @@ from dtm.client import answers
 from dtm.client.barrier import Barrier
 from dtm.client.barrier.rules import MSG, MSG_BRANCH
 from dtm.client.base import BaseClient
-from dtm.client.errors import Conflict, DtmError, Failure, ParticipantError
+from dtm.client.errors import Conflict, DtmError, Failure, Fault, InvalidRequest, ParticipantError
 from dtm.client.flows import Flow, Lost, NotSent, Reply, Send
 from dtm.client.gids import new_gid
 from dtm.client.options import Options
@@ -20,14 +20,17 @@ from dtm.client.payloads import payload_text
 TOPIC = "topic://"
 
 AnyClient = TypeVar("AnyClient", bound=BaseClient)
+T = TypeVar("T")
 
 
 class Body(Generic[AnyClient]):
-    """A transaction under a gid of its own, with its options."""
+    """A transaction under a gid of its own, with its options. TypeError: an unknown one, which servers would ignore."""
 
     trans_type: ClassVar[str]
 
     def __init__(self, client: AnyClient, gid: str | None, options: Options) -> None:
+        if unknown := options.keys() - Options.__optional_keys__:
+            raise TypeError(f"no such option: {sorted(unknown)}; there are {sorted(Options.__optional_keys__)}")
         self.gid = gid or new_gid()
         self.options = options
         self._client = client
@@ -54,7 +57,7 @@ class Body(Generic[AnyClient]):
             reply = yield Send(method, url, content, headers)
         except (NotSent, Lost) as error:
             raise ParticipantError(f"{url.partition('?')[0]} did not answer: {error}") from error
-        return answers.of_participant(reply)
+        return answers.of_participant(reply, url.partition("?")[0])
 
 
 class Steps(Body[AnyClient]):
@@ -71,6 +74,7 @@ class Steps(Body[AnyClient]):
         return {**super().body(), "steps": self._steps, "payloads": self._payloads, "concurrent": self.concurrent}
 
     def _add(self, step: dict[str, str], payload: Any) -> None:
+        _expect_urls(step, f"/steps/{len(self._steps)}")
         text = payload_text(payload)
         self._steps.append(step)
         self._payloads.append(text)
@@ -88,13 +92,14 @@ class SagaSteps(Steps[AnyClient]):
     def step(self, action: str, compensate: str = "", payload: Any = None, *, after: Iterable[int] = ()) -> Self:
         """One more step: the url that does it, the url that takes it back ("": nothing to do), what both are sent.
 
+        payload: None sends nothing, by GET; all else is sent by POST.
         after: numbers (from 0) of the steps that must have succeeded first; in a saga that is not concurrent each step
         comes after the one before it anyway.
         """
-        order = sorted(set(after))
-        if order:
-            self._orders[str(len(self._steps))] = order
+        order, number = sorted(set(after)), str(len(self._steps))
         self._add({"action": action, "compensate": compensate}, payload)
+        if order:
+            self._orders[number] = order
         return self
 
     def body(self) -> dict[str, Any]:
@@ -116,7 +121,7 @@ class MsgSteps(Steps[AnyClient]):
         self.query_prepared = ""
 
     def step(self, action: str, payload: Any = None) -> Self:
-        """One more url to be called, and what it is sent."""
+        """One more url to be called, and what it is sent; by GET if that is None."""
         self._add({"action": action}, payload)
         return self
 
@@ -183,6 +188,7 @@ class TccBranches(Body[AnyClient]):
 
     def _call_branch(self, try_url: str, confirm: str, cancel: str, payload: Any) -> Flow[Reply]:
         """Register first, so that a crash in between leads to a cancel; then call the try, once."""
+        _expect_urls({"try": try_url, "confirm": confirm, "cancel": cancel}, "")
         data = payload_text(payload)
         self._branches += 1
         branch_id = f"{self.parent}{self._branches:02d}"
@@ -192,6 +198,24 @@ class TccBranches(Body[AnyClient]):
         if not try_url:
             return Reply(200, b"")
         return (yield from self._call("POST", try_url, branch_id, "try", data.encode()))
+
+
+def _expect_urls(urls: Mapping[str, Any], at: str) -> None:
+    """InvalidRequest: one is no text. Servers take null, such as a setting that is not there, for nothing to call."""
+    faults = [
+        Fault(f"{at}/{name}", f'expected a url, or "" for nothing to call, got {type(url).__name__}')
+        for name, url in urls.items()
+        if not isinstance(url, str)
+    ]
+    if faults:
+        raise InvalidRequest("", tuple(faults))
+
+
+def committed(barrier: Barrier, result: T) -> T:
+    """The result of a local transaction that was committed. RuntimeError: none was, so nothing may be delivered."""
+    if not barrier.done:
+        raise RuntimeError("work has ended, but committed nothing by barrier.call: to give it up, it raises Failure")
+    return result
 
 
 def branch_of(query: Mapping[str, str]) -> tuple[str, str]:

@@ -29,7 +29,10 @@ class Duplicated(DtmError):
 
 
 class Conflict(DtmError):
-    """The coordinator has a transaction of this gid whose `status` does not allow this, or one of other content."""
+    """The coordinator has a transaction of this gid whose `status` does not allow this, or one of other content.
+
+    Also, to a registration: it has none of this gid, for nobody prepared it, or another coordinator has it.
+    """
 
     def __init__(self, message: str = "", status: str = "") -> None:
         super().__init__(message)
@@ -61,7 +64,10 @@ class NotFound(DtmError):
 
 
 class OutcomeUnknown(DtmError):
-    """No certain answer came: it may be stored. The same request with the same gid again will tell."""
+    """No certain answer came: it may be stored. The same request with the same gid again will tell.
+
+    To a submit that has succeeded by then the answer is a Conflict whose `status` is "succeed".
+    """
 
 
 class Unreachable(DtmError):

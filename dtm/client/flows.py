@@ -6,27 +6,32 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlencode
 
-from dtm.client.errors import OutcomeUnknown, Unreachable
+from dtm.client.errors import InvalidRequest, OutcomeUnknown, Unreachable
 
 T = TypeVar("T")
 
 API = "/api/dtmsvr"
 PAUSE_FIRST, PAUSE_MOST = 0.1, 2.0
+EXCERPT = 300
+LAST_LOOK = 1.0
+"""A request that is sent shortly before the time is over may still take so many seconds."""
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """An HTTP request; `yield` gives its Reply, or raises NotSent or Lost."""
+    """An HTTP request; `yield` gives its Reply, or raises NotSent or Lost. most: s that it may take, None: as usual."""
 
     method: str
     url: str
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+    most: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,13 @@ class Reply:
         except ValueError:
             return None
 
+    @property
+    def excerpt(self) -> str:
+        """What it says, in one line for a message: the `message` of a JSON object, or how the text begins."""
+        body = self.json()
+        message = body.get("message") if isinstance(body, dict) else None
+        return " ".join(str(message or self.content.decode(errors="replace")).split())[:EXCERPT]
+
 
 PAUSED = Reply(0, b"")
 """What comes of a pause: nothing."""
@@ -68,8 +80,9 @@ Flow = Generator[Send | Pause, Reply, T]
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A certain answer of a coordinator. `repeated`: an earlier try of the same request may have arrived as well."""
+    """A certain answer of the coordinator at this url. `repeated`: an earlier try may have arrived as well."""
 
+    url: str
     status: int
     body: Mapping[str, Any]
     repeated: bool = False
@@ -77,7 +90,7 @@ class Answer:
     @property
     def message(self) -> str:
         """What the server says about it."""
-        return str(self.body.get("message", "")) or f"HTTP status {self.status}"
+        return str(self.body.get("message", "")) or f"HTTP status {self.status} from {self.url}"
 
 
 class Wire:
@@ -89,7 +102,7 @@ class Wire:
     def __init__(self, urls: Sequence[str], token: str, tries: int) -> None:
         if not urls or tries < 1:
             raise ValueError("expected at least one url and one try")
-        self.urls = [url.rstrip("/") for url in urls]
+        self.urls = list(urls)
         self.tries = tries
         self._headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {token}"} if token else {})
         self._at = 0
@@ -102,40 +115,57 @@ class Wire:
     def write(self, path: str, body: Mapping[str, Any]) -> Flow[Answer]:
         """A request that changes something, the same again until an answer is certain.
 
-        That is safe: whatever is asked twice under one gid happens once. OutcomeUnknown, Unreachable.
+        That is safe: whatever is asked twice under one gid happens once. OutcomeUnknown, Unreachable; InvalidRequest:
+        it cannot be sent.
         """
-        return self._ask(path, "POST", json.dumps(body, ensure_ascii=False).encode(), writes=True)
+        try:
+            content = json.dumps(body, ensure_ascii=False).encode()
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest(f"the request is not JSON: {error}") from error
+        return self._ask(path, "POST", content, writes=True)
 
-    def read(self, path: str, **query: str) -> Flow[Answer]:
-        """A request that changes nothing. Unreachable."""
-        return self._ask(f"{path}?{urlencode(query)}" if query else path, "GET", None, writes=False)
+    def read(self, path: str, until: float | None = None, **query: str) -> Flow[Answer]:
+        """A request that changes nothing, given up at this time of the monotonic clock. Unreachable."""
+        return self._ask(f"{path}?{urlencode(query)}" if query else path, "GET", None, writes=False, until=until)
 
-    def _ask(self, path: str, method: str, content: bytes | None, *, writes: bool) -> Flow[Answer]:
+    def _ask(
+        self, path: str, method: str, content: bytes | None, *, writes: bool, until: float | None = None
+    ) -> Flow[Answer]:
         unknown, trouble, pause = False, "", PAUSE_FIRST
         for attempt in range(self.tries):
             if attempt and attempt % len(self.urls) == 0:
                 yield Pause(pause)
                 pause = min(pause * 2, PAUSE_MOST)
             at = self._at
+            url, most = f"{self.urls[at]}{API}/{path}", _left(until)
             try:
-                reply = yield Send(method, f"{self.url}/{path}", content, self._headers)
+                reply = yield Send(method, url, content, self._headers, most)
             except NotSent as error:
-                trouble = str(error)
+                trouble = f"{self.urls[at]}: {error}"
             except Lost as error:
-                unknown, trouble = writes, str(error)
+                unknown, trouble = writes, f"{self.urls[at]}: {error}"
             else:
-                answer = _answer(reply, repeated=unknown)
-                if reply.status != 429 and reply.status < 500:
+                answer = _answer(reply, self.urls[at], repeated=unknown)
+                if answer is not None:
                     return answer
-                trouble = answer.message
+                trouble = f"{self.urls[at]}: HTTP status {reply.status}: {reply.excerpt}"
                 unknown = unknown or (writes and reply.status not in (429, 503))
             if self._at == at:  # another thread may have gone on already
                 self._at = (at + 1) % len(self.urls)
+            if until is not None and time.monotonic() >= until:
+                break
         if unknown:
-            raise OutcomeUnknown(f"no certain answer after {self.tries} tries: {trouble}")
-        raise Unreachable(f"no coordinator answered in {self.tries} tries: {trouble}")
+            raise OutcomeUnknown(f"no certain answer after {attempt + 1} tries: {trouble}")
+        raise Unreachable(f"no coordinator answered in {attempt + 1} tries: {trouble}")
 
 
-def _answer(reply: Reply, *, repeated: bool) -> Answer:
+def _left(until: float | None) -> float | None:
+    return None if until is None else max(until - time.monotonic(), LAST_LOOK)
+
+
+def _answer(reply: Reply, url: str, *, repeated: bool) -> Answer | None:
+    """None: it is none of a coordinator that works. A 200 that is no JSON object is the page of something else."""
     body = reply.json()
-    return Answer(reply.status, body if isinstance(body, dict) else {}, repeated)
+    if reply.status == 429 or reply.status >= 500 or (reply.status == 200 and not isinstance(body, dict)):
+        return None
+    return Answer(url, reply.status, body if isinstance(body, dict) else {}, repeated)

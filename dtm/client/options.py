@@ -7,7 +7,7 @@ from typing import TypedDict
 
 
 class Options(TypedDict, total=False):
-    """Seconds are whole; 0 or absent means the server's own.
+    """Seconds are whole; 0 or absent means the server's own. TypeError: an option that is none of these.
 
     wait_result: submit returns when the transaction has succeeded, and raises Failure or Ongoing otherwise.
     timeout_to_fail: s until it is given up while undecided (saga: while going forward).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar, Unpack
@@ -12,7 +13,8 @@ from dtm.client import answers
 from dtm.client.answers import Transaction
 from dtm.client.barrier import Barrier
 from dtm.client.base import TIMEOUT, TRIES, BaseClient, trouble
-from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of
+from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of, committed
+from dtm.client.colours import plain
 from dtm.client.errors import DtmError
 from dtm.client.flows import PAUSED, Flow, Lost, NotSent, Pause, Reply, Send
 from dtm.client.options import Options
@@ -21,10 +23,11 @@ T = TypeVar("T")
 
 
 class Client(BaseClient):
-    """Speaks to a coordinator, or to the one of several that answers. Threads may share it.
+    """Speaks to a coordinator, or to the one of several that answers. Threads may share it, and forked processes.
 
     url: one or more base urls. token: a bearer token. timeout: s that one answer may take; a request that has none is
-    sent again, `tries` times in all. http: an httpx.Client of your own (TLS, proxies, limits); close it yourself.
+    sent again, `tries` times in all. http: an httpx.Client of your own (TLS, proxies, limits); close it yourself,
+    and share it with no forked process.
     """
 
     def __init__(
@@ -36,10 +39,10 @@ class Client(BaseClient):
         tries: int = TRIES,
         http: httpx.Client | None = None,
     ) -> None:
-        super().__init__(url, token, tries)
-        self._timeout = timeout
+        super().__init__(url, token, timeout, tries)
         self._http = http or httpx.Client()
         self._own = http is None
+        self._process = os.getpid()
 
     def __enter__(self) -> Self:
         """Nothing is opened before it is needed."""
@@ -69,7 +72,11 @@ class Client(BaseClient):
         return Tcc(self, gid, options)
 
     def nested_tcc(self, query: Mapping[str, str], **options: Unpack[Options]) -> NestedTcc:
-        """In a participant: branches of its own, below the one whose try came with this query. ValueError: none did."""
+        """In a participant: branches of its own, below the one whose try came with this query. ValueError: none did.
+
+        query: as `request.query_params` (FastAPI), `request.args` (Flask), `request.query` (aiohttp). The client is one
+        of the coordinator that has the transaction; Conflict: that does not know it.
+        """
         gid, parent = branch_of(query)
         return NestedTcc(self, gid, options, parent=parent)
 
@@ -82,7 +89,10 @@ class Client(BaseClient):
         return self.run(answers.query(self.wire, gid))
 
     def wait(self, gid: str, timeout: float = 30.0) -> Transaction:
-        """Return when it has ended, well or not. Ongoing: it has not within `timeout` s; NotFound: there is none."""
+        """Return when it has ended, well or not.
+
+        Ongoing: it has not within `timeout` s; NotFound: there is none; Unreachable: nobody could be asked by then.
+        """
         return self.run(answers.wait(self.wire, gid, timeout))
 
     def abort(self, gid: str, reason: str = "") -> None:
@@ -108,14 +118,20 @@ class Client(BaseClient):
             result: T = stop.value
             return result
 
+    def _connections(self) -> httpx.Client:
+        """Those of this process: on the ones that came with a fork its parent hears answers, too."""
+        if self._own and self._process != os.getpid():
+            self._http, self._process = httpx.Client(), os.getpid()
+        return self._http
+
     def _carry_out(self, step: Send | Pause) -> Reply:
         if isinstance(step, Pause):
             time.sleep(step.seconds)
             return PAUSED
         headers = dict(step.headers)
         try:
-            got = self._http.request(
-                step.method, step.url, content=step.content, headers=headers, timeout=self._timeout
+            got = self._connections().request(
+                step.method, step.url, content=step.content, headers=headers, timeout=self._seconds(step)
             )
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise trouble(error) from error
@@ -150,13 +166,14 @@ class Msg(MsgSteps[Client]):
 
         `work` does `barrier.call(connection, ...)`, once. query_prepared: the url that answers
         `Barrier.query_prepared` on the same database, asked when it cannot be told here what has become of it.
-        An error of `work` is raised: Failure aborts, after others it is asked for. An error of the submit is raised
-        too, with a note: the message will be delivered all the same. table: as for Barrier.
+        An error of `work` is raised: Failure aborts, after others it is asked for; so after the RuntimeError which says
+        that `work` has committed nothing. An error of the submit is raised too, with a note: the message will be
+        delivered all the same. table: as for Barrier.
         """
         barrier = self._barrier(table)
         self.prepare(query_prepared)
         try:
-            result = work(barrier)
+            result = committed(barrier, plain(work(barrier), "the client", "work"))
         except Exception as error:
             self._client.run(self._give_up(barrier, error))
             raise

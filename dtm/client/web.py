@@ -46,9 +46,10 @@ def answer_of(error: Failure | Ongoing) -> tuple[dict[str, str], int]:
 
     Servers before 2022, and some of today, look for the words in the whole body: a refusal must not say ONGOING.
     """
+    message = str(error).encode(errors="replace").decode()  # what UTF-8 cannot say must not turn the answer into a 500
     if isinstance(error, Ongoing):
-        return {"dtm_result": "ONGOING", "message": str(error)}, 425
-    return {"dtm_result": "FAILURE", "message": str(error).replace("ONGOING", "ongoing")}, 409
+        return {"dtm_result": "ONGOING", "message": message}, 425
+    return {"dtm_result": "FAILURE", "message": message.replace("ONGOING", "ongoing")}, 409
 
 
 async def _answer_of_starlette(request: Any, error: Any) -> Any:

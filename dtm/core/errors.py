@@ -55,6 +55,14 @@ class NotAllowed(Conflict):
     """The transaction's present status does not allow this verb (409)."""
 
 
+class OtherContent(Conflict):
+    """The gid is that of another transaction, which differs at this JSON pointer (409)."""
+
+    def __init__(self, pointer: str, message: str, status: str) -> None:
+        super().__init__(message, status)
+        self.pointer = pointer
+
+
 class NotYet(DtmError):
     """The transaction is stored and under way; the caller that waits hears 425."""
 

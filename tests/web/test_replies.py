@@ -32,6 +32,10 @@ TABLE = [
     (errors.NotAllowed("current status 'succeed', cannot sumbmit. FAILURE", "succeed"), 409, {
         "dtm_result": "FAILURE", "message": "current status 'succeed', cannot sumbmit. FAILURE", "status": "succeed",
     }),
+    (errors.OtherContent("/steps", "exists with other steps", "submitted"), 409, {
+        "dtm_result": "FAILURE", "message": "exists with other steps FAILURE", "status": "submitted",
+        "errors": [{"pointer": "/steps", "message": "exists with other steps"}],
+    }),
     (errors.NotYet(""), 425, {"dtm_result": "ONGOING", "message": "ONGOING"}),
     (errors.NotYet("still going"), 425, {"dtm_result": "ONGOING", "message": "ONGOING: still going"}),
     (errors.OutcomeUnknown("may be stored"), 500, {"message": "may be stored"}),

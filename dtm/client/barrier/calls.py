@@ -29,7 +29,8 @@ class Call:
         for name, most in LONGEST.items():
             value = getattr(self, name)
             if not isinstance(value, str) or not 0 < len(value) <= most or _UNFIT.search(value):
-                raise InvalidRequest(f"{name}: expected 1 to {most} characters without control characters")
+                expected = f"expected 1 to {most} characters without control characters, as coordinators send"
+                raise InvalidRequest(f"{name}: {expected}; got {value!r:.40}")
 
     @classmethod
     def of(cls, query: Mapping[str, str]) -> Call:

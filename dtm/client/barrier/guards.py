@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from inspect import isawaitable, iscoroutine
 from typing import Any, Self, TypeVar, overload
 
 from dtm.client.barrier.calls import Call, query_of
 from dtm.client.barrier.links import AnyLink, AsyncLink, link_of, sql_of
 from dtm.client.barrier.rules import Business, Flow, committed, guarded
 from dtm.client.barrier.running import Ended, advance, advance_async, carry_out, carry_out_async, twice, twice_async
+from dtm.client.colours import awaitable, plain
 from dtm.client.errors import Failure
 
 C = TypeVar("C")
 T = TypeVar("T")
 
 FREE, TAKEN, SPENT = "free", "taken", "spent"
+NAMES = ("the connection", "the business")
 
 
 class Barrier:
@@ -73,7 +74,7 @@ class Barrier:
         if isinstance(link, AsyncLink):
             return self._call_async(link, connection, work)
         with self.block(link) as flow:
-            return twice(lambda: carry_out(link, flow(), lambda: _done(work(connection))))
+            return twice(lambda: carry_out(link, flow(), lambda: plain(work(connection), *NAMES)))
 
     def query_prepared(self, connection: Any) -> Any:
         """Answer a check-back: return if the message's local transaction was committed, which `call` did as op msg.
@@ -90,6 +91,11 @@ class Barrier:
     def may_be_done(self) -> bool:
         """Whether a block has been committed, or one has ended by an error that may have come with the commit."""
         return self._blocks > 1 or (self._blocks == 1 and not self._refused)
+
+    @property
+    def done(self) -> bool:
+        """Whether a block has been committed, and none has failed or is not over yet."""
+        return self._blocks > 0 and self._state == FREE
 
     @contextmanager
     def block(self, link: AnyLink) -> Iterator[Callable[[], Flow[Any]]]:
@@ -111,7 +117,7 @@ class Barrier:
 
     async def _call_async(self, link: AsyncLink, connection: Any, work: Callable[[Any], Any]) -> Any:
         with self.block(link) as flow:
-            return await twice_async(lambda: carry_out_async(link, flow(), lambda: work(connection)))
+            return await twice_async(lambda: carry_out_async(link, flow(), lambda: awaitable(work(connection), *NAMES)))
 
 
 class Guard:
@@ -167,12 +173,3 @@ class Guard:
 def _may_run(step: Business | Ended) -> bool:
     assert isinstance(step, Business)
     return step.run
-
-
-def _done(result: T) -> T:
-    """The result of a business that blocks. TypeError: it is a coroutine, which nobody has run."""
-    if isawaitable(result):
-        if iscoroutine(result):
-            result.close()  # else Python warns that nobody has
-        raise TypeError("the connection is not asynchronous, but the business is: expected a plain function")
-    return result

@@ -119,7 +119,11 @@ def _reason_of_msg(sql: Sql, gid: str) -> Flow[str | None]:
 
 def _insert(sql: Sql, row: tuple[str, ...]) -> Flow[bool]:
     """Whether the row is new. What a driver cannot tell must not count as a repetition."""
-    rows = yield Do("execute", (sql.insert, row))
+    try:
+        rows = yield Do("execute", (sql.insert, row))
+    except Exception as error:
+        error.add_note(f"that was the barrier, writing to {sql.table}, the table that create_table(connection) makes")
+        raise
     if rows not in (0, 1):
         raise DtmError(f"the driver says that {rows} rows were inserted: expected 0 or 1")
     return bool(rows)

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 from typing import Any
 
 from dtm.core import lifecycle
-from dtm.core.errors import Conflict, InvalidRequest, NotAllowed, NotFound
+from dtm.core.errors import Conflict, InvalidRequest, NotAllowed, NotFound, OtherContent
 from dtm.core.model import ERROR_CHARS, Options, Status, Transaction, Verb
 from dtm.core.node import Node
 from dtm.core.registry import Registered
@@ -167,10 +167,10 @@ def _same_content(tx: Transaction, intake: Intake) -> None:
     """Refuse another transaction under a gid that is taken; what the later request leaves out matches."""
     request = intake.request
     if tx.trans_type != request.trans_type:
-        raise Conflict(f"gid {tx.gid} is a transaction of type '{tx.trans_type}'", tx.status)
+        raise OtherContent("/trans_type", f"gid {tx.gid} is a transaction of type '{tx.trans_type}'", tx.status)
     for key, value in request.body.items():
         if key not in COMPARED_NOT and tx.body.get(key) != value:
-            raise Conflict(f"gid {tx.gid} exists with other {key}", tx.status)
+            raise OtherContent(f"/{key}", f"gid {tx.gid} exists with other {key}", tx.status)
 
 
 def _merged(stored: Options, given: Options) -> Options:

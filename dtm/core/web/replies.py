@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import tornado.web
 
-from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotYet
+from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotYet, OtherContent
 
 SUCCESS = b'{"dtm_result":"SUCCESS"}'
 
@@ -29,6 +29,8 @@ def error_reply(error: BaseException | None) -> tuple[int, bytes]:
         body = {"dtm_result": "FAILURE", "message": _failure(text)}
         if error.status is not None:
             body["status"] = error.status
+        if isinstance(error, OtherContent):
+            body["errors"] = [{"pointer": error.pointer, "message": text}]
     elif isinstance(error, NotYet):
         body = {"dtm_result": "ONGOING", "message": _ongoing(text)}
     elif isinstance(error, InvalidRequest):

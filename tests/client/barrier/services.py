@@ -33,7 +33,7 @@ from tests.client.barrier.works import business
 
 THEN: dict[str, tuple[str | Exception, ...]] = {
     "": (),
-    "refuse": (Failure("no such account, it says, and ONGOING is no status"),),
+    "refuse": (Failure("no such account \ud800, it says, and ONGOING is no status"),),
     "later": (Ongoing("not yet"),),
     "break": ("INSERT INTO nowhere VALUES (1)",),
     "crash": (ValueError("FAILURE, ONGOING and SUCCESS are words"),),

@@ -7,9 +7,11 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from types import SimpleNamespace
 from typing import Any
 
+import aiosqlite
 import pytest
 
 from dtm.client import Barrier, InvalidRequest
@@ -105,6 +107,22 @@ def test_business_that_nobody_would_await_is_refused(connection: Any) -> None:
     with pytest.raises(TypeError, match="expected a plain function"):
         Barrier.from_query(QUERY).call(connection, work)
     assert connection.execute("SELECT count(*) FROM barrier").fetchall() == [(0,)]
+
+
+async def test_plain_business_on_an_asynchronous_connection_is_refused() -> None:
+    async with aiosqlite.connect(":memory:") as connection:
+        await create_table(connection)
+        with pytest.raises(TypeError, match="expected an async function"):
+            await Barrier.from_query(QUERY).call(connection, print)  # type: ignore[func-returns-value] - that is it
+        assert await connection.execute_fetchall("SELECT count(*) FROM barrier") == [(0,)]
+
+
+def test_a_table_that_is_not_there_is_named_with_its_remedy() -> None:
+    with closing(sqlite3.connect(":memory:")) as connection, pytest.raises(sqlite3.OperationalError) as caught:
+        Barrier.from_query(QUERY).call(connection, print)
+    assert caught.value.__notes__ == [
+        "that was the barrier, writing to barrier, the table that create_table(connection) makes"
+    ]
 
 
 async def test_the_wrong_kind_of_context_is_refused(connection: Any) -> None:
