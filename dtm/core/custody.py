@@ -6,10 +6,12 @@ import asyncio
 import logging
 from typing import Any
 
+from dtm.core.bell import Bell
 from dtm.core.errors import DtmError, StaleVersion
 from dtm.core.hookspecs import Event
 from dtm.core.model import Status, Transaction, changed_transaction
 from dtm.core.node import CONFIRMED_FOR, Node
+from dtm.core.reminders import Reminder
 from dtm.core.row import Row
 from dtm.core.store.base import TAG_BITS, Hold, Save
 
@@ -29,7 +31,7 @@ class Custody:
     `changed`: the row must be looked at before anything else begins. `token` is the owner token we hold it by.
     """
 
-    def __init__(self, node: Node, row: Row, wake: asyncio.Event, *, lease_end: float, confirmed: float) -> None:
+    def __init__(self, node: Node, row: Row, bell: Bell, *, lease_end: float, confirmed: float) -> None:
         self.node = node
         self.row = row
         self.token = row.tx.owner
@@ -38,9 +40,9 @@ class Custody:
         self.changed = False
         self.lost = False
         self._short_for: float | None = None
-        self._wake = wake
-        self._timer: asyncio.TimerHandle | None = None
-        self._dirty_since: float | None = None
+        self._bell = bell
+        self._unsaved: Reminder | None = None
+        self._overdue = False
         self._untold: list[Event] = []
         self._pause = PAUSE_FIRST
 
@@ -51,31 +53,29 @@ class Custody:
 
     # Before a call
 
-    def may_begin(self, timeout: float) -> bool:
-        """Whether a call of at most `timeout` seconds may begin now; if not, `settle` will see to it."""
+    def may_begin(self, timeout: float, boot: float) -> bool:
+        """Whether a call of at most `timeout` seconds may begin now (boot clock); if not, `settle` will see to it."""
         if self.lost or self.changed:
             return False
-        boot = self.node.clock.boot()
         if self.lease_end - boot <= timeout + self.node.margin:
             self._short_for = timeout
             return False
-        return not self._stale
+        return not self._stale(boot)
 
-    @property
-    def _stale(self) -> bool:
+    def _stale(self, boot: float) -> bool:
         """Whether a verb on another node may have decided otherwise meanwhile, in time for it to count (law 5.11)."""
         forward = self.row.tx.status is not Status.ABORTING
-        return forward and self.node.store.shared and self.node.clock.boot() - self.confirmed > CONFIRMED_FOR
+        return forward and self.node.store.shared and boot - self.confirmed > CONFIRMED_FOR
 
     async def confirm(self) -> None:
         """Look at the row, directly before a call, if the last look is too old for `may_begin`."""
-        if self.lost or self.changed or not self._stale:
+        if self.lost or self.changed or not self._stale(self.node.clock.boot()):
             return
         try:
             sight = await self.node.lookout.look(self.row.tx.id, self.token)
         except DtmError:
             self.changed = True  # `settle` waits for the store, while there is a lease
-            self._wake.set()
+            self._bell.ring()
         else:
             self.seen(sight.version, sight.at)
 
@@ -92,22 +92,21 @@ class Custody:
 
     # Write-behind
 
-    @property
-    def _overdue(self) -> bool:
-        since = self._dirty_since
-        return since is not None and self.node.clock.boot() >= since + self.node.write_behind
-
     def mark_dirty(self) -> None:
         """Something has been learned that must be saved within `write_behind`."""
-        if self._dirty_since is None:
-            self._dirty_since = self.node.clock.boot()
-            self._timer = asyncio.get_running_loop().call_later(self.node.write_behind + 0.001, self._wake.set)
+        if self._unsaved is None:
+            self._unsaved = self.node.behind.remind(self._save_is_due)
+            self._overdue = not self.node.write_behind
+
+    def _save_is_due(self) -> None:
+        self._overdue = True
+        self._bell.ring()
 
     def _clean(self) -> None:
-        self._dirty_since = None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        if self._unsaved is not None:
+            self._unsaved.cancel()
+            self._unsaved = None
+            self._overdue = False
 
     def tell(self, event: Event) -> None:
         """To be told to the observers once it is committed."""
@@ -215,7 +214,7 @@ class Custody:
             return  # a claim of this same node came in between
         if lease_end is None:
             self.lost = True
-            self._wake.set()
+            self._bell.ring()
         else:
             self.lease_end = max(self.lease_end, lease_end)
 
@@ -225,7 +224,7 @@ class Custody:
             self.confirmed = max(self.confirmed, at)
             return
         self.changed = True
-        self._wake.set()
+        self._bell.ring()
 
     def handed_over(self, tx: Transaction, lease_end: float) -> bool:
         """A claim of this same node met this pass: go on with its token, if nothing else was written in between.
@@ -236,17 +235,17 @@ class Custody:
         """
         if _forgets(tx, self.row.tx):
             self.changed = True
-            self._wake.set()
+            self._bell.ring()
             return False
         if tx.id != self.row.tx.id or tx.version >> TAG_BITS != (self.row.tx.version >> TAG_BITS) + 1:
             self.lost = True
-            self._wake.set()
+            self._bell.ring()
             return True
         self.token = tx.owner
         self.lease_end = lease_end
         self.row.forget_waits()
         self.changed = True
-        self._wake.set()
+        self._bell.ring()
         return True
 
 

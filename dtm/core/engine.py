@@ -9,6 +9,7 @@ import asyncio
 import logging
 from typing import Any
 
+from dtm.core.bell import Bell
 from dtm.core.custody import Custody, LostLease
 from dtm.core.decisions import Ask, Call, Decision, Move, Wait
 from dtm.core.errors import BadPlan
@@ -29,14 +30,14 @@ class Pass:
         self.node = node
         self.row = row
         self.began = confirmed
-        self._wake = asyncio.Event()
-        self.custody = Custody(node, row, self._wake, lease_end=lease_end, confirmed=confirmed)
-        self.flights = Flights(node, row, ready=self.custody.confirm, gate=self._gate, wake=self._wake)
+        self._bell = Bell()
+        self.custody = Custody(node, row, self._bell, lease_end=lease_end, confirmed=confirmed)
+        self.flights = Flights(node, row, ready=self.custody.confirm, gate=self._gate, bell=self._bell)
 
     def notify(self) -> None:
         """Somebody changed the row, or the node is draining: look before anything else begins."""
         self.custody.changed = True
-        self._wake.set()
+        self._bell.ring()
 
     async def run(self) -> None:
         """Run until the plan waits or the status is final; the row is then parked, unless the lease was lost."""
@@ -57,8 +58,9 @@ class Pass:
                 self.flights.keep_only(set())  # what waits to begin was planned before the change
             await self.custody.settle()
             return False
+        now = self.node.store.now()
         try:
-            return await self._carry_out(self._decide())
+            return await self._carry_out(self._decide(now), now)
         except BadPlan as error:
             return await self._bad_plan(error)
         except LostLease:
@@ -66,30 +68,30 @@ class Pass:
         except Exception as error:
             return await self._bad_plan(BadPlan(f"internal error: {error!r}"), error)
 
-    def _decide(self) -> Decision:
+    def _decide(self, now: int) -> Decision:
         if self.row.tx.status.final:
             return Wait(None)
-        snapshot = self.row.snapshot(self.node.store.now())
         try:
-            return self.row.rules.protocol.plan(snapshot)
+            return self.row.rules.protocol.plan(self.row.snapshot(now))
         except Exception as error:
             raise BadPlan(f"plan raised {type(error).__name__}: {error}") from error
 
-    async def _carry_out(self, decision: Decision) -> bool:
+    async def _carry_out(self, decision: Decision, now: int) -> bool:
+        """`now`: when the plan was asked (ms)."""
         match decision:
             case Move(status=Status(), reason=str(), result=str() | None):
-                return await self._move(decision)
+                return await self._move(decision, now)
             case Call(branches=tuple() | list(), until=int() | None, quick_tries=int()):
-                return await self._call(decision)
+                return await self._call(decision, now)
             case Ask(op=str(), url=str(), payload=bytes(), branch_id=str()):
-                return await self._ask(decision)
+                return await self._ask(decision, now)
             case Wait(until=int() | None):
-                return await self._wait(decision)
+                return await self._wait(decision, now)
         raise BadPlan(f"plan returned {decision!r}, which is no decision")
 
     # Decisions
 
-    async def _move(self, move: Move) -> bool:
+    async def _move(self, move: Move, now: int) -> bool:
         status = self.row.tx.status
         if move.status not in MOVES[status] and not adds(status, self.row.tx.result, move.status, move.result):
             raise BadPlan(f"moves from {status} to {move.status}, which leads nowhere")
@@ -97,7 +99,6 @@ class Pass:
         if move.status.final and self.flights:
             await self._news(None)
             return False
-        now = self.node.store.now()
         changes: dict[str, Any] = {"status": move.status, "trouble": ""}
         if move.reason:
             changes["reason"] = move.reason[:ERROR_CHARS]
@@ -112,10 +113,9 @@ class Pass:
             self.node.observe(StatusChanged(tx.gid, tx.trans_type, status, tx.status, tx.created_at, now, tx.reason))
         return move.status.final
 
-    async def _call(self, call: Call) -> bool:
+    async def _call(self, call: Call, now: int) -> bool:
         later: list[tuple[int, bool]] = []
         skipped = False
-        now = self.node.store.now()
         branches = [self._own(branch) for branch in call.branches]
         self.flights.keep_only({branch.key for branch in branches})
         for branch in branches:
@@ -138,7 +138,7 @@ class Pass:
             raise BadPlan("calls nothing and waits for nothing")
         return await self._stay_or_park(later, until, now)
 
-    async def _ask(self, ask: Ask) -> bool:
+    async def _ask(self, ask: Ask, now: int) -> bool:
         key = (ask.branch_id, ask.op)
         if self.row.get(key) is not None:
             raise BadPlan(f"asks {key}, which is a branch")
@@ -150,11 +150,10 @@ class Pass:
             raise BadPlan(f"asks {ask.op!r} again, although it was answered")
         self.flights.keep_only({key})
         if not question.url:
-            self.row.skip(key, self.node.store.now())
+            self.row.skip(key, now)
             self.custody.mark_dirty()
             return False
         later: list[tuple[int, bool]] = []
-        now = self.node.store.now()
         if key not in self.flights:
             at, quick = self.row.try_at(question, 0)
             if at > now:
@@ -165,9 +164,8 @@ class Pass:
                 self.flights.wish(question, now, question=True)
         return await self._stay_or_park(later, None, now)
 
-    async def _wait(self, wait: Wait) -> bool:
+    async def _wait(self, wait: Wait, now: int) -> bool:
         self.flights.keep_only(set())
-        now = self.node.store.now()
         if wait.until is not None and wait.until <= now:
             raise BadPlan(f"waits for a moment that has passed: {wait.until}, now {now}")
         return await self._stay_or_park([], wait.until, now)
@@ -195,28 +193,20 @@ class Pass:
     def _gate(self, flight: Flight) -> bool:
         """Asked directly before the first byte: may this call still begin? If so it is marked as started (law 5.6)."""
         unwanted = flight.withdrawn or flight.unwanted or self.flights.landed or self.node.draining
-        if unwanted or not self.custody.may_begin(flight.timeout):
+        boot = self.node.clock.boot()
+        if unwanted or not self.custody.may_begin(flight.timeout, boot):
             return False
         self.node.tally.calls_sent += 1
         self.node.tally.in_flight += not flight.sent
-        flight.sent, flight.sent_boot = True, self.node.clock.boot()
+        flight.sent, flight.sent_boot = True, boot
         flight.sent_at = self.row.start(flight.branch.key, self.node.store.now())
         self.custody.mark_dirty()
         return True
 
     async def _news(self, within_ms: int | None) -> None:
         """Wait until something lands or somebody calls, at most `within_ms`."""
-        self._wake.clear()
-        if self.flights.landed or self.custody.news:
-            return
-        if within_ms is None:
-            await self._wake.wait()
-            return
-        try:
-            async with asyncio.timeout(max(within_ms, 1) / 1000):
-                await self._wake.wait()
-        except TimeoutError:
-            return
+        if not self.flights.landed and not self.custody.news:
+            await self._bell.wait(None if within_ms is None else max(within_ms, 1) / 1000)
 
     def _fold(self) -> None:
         """Take in what landed."""

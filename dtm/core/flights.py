@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from dtm.core.bell import Bell
 from dtm.core.model import Branch, Key, Outcome
 from dtm.core.node import Node
 from dtm.core.row import Landing, Row
@@ -23,15 +24,16 @@ log = logging.getLogger(__name__)
 class Flight:
     """One call, from wish to landing. `sent` turns true directly before the first byte.
 
-    sent_at, sent_boot: when that was (ms, and on the boot clock); before, when it was wished. unwanted: the plan no
-    longer asks for it; a call that finds its kept connection dead is then not sent on another one.
+    sent_at, sent_boot: when that was (ms, and on the boot clock); before, when it was wished, and when it began to wait
+    for slot and connection. unwanted: the plan no longer asks for it; a call that finds its kept connection dead is
+    then not sent on another one.
     """
 
     branch: Branch
     question: bool
     timeout: float
     sent_at: int
-    sent_boot: float
+    sent_boot: float = 0.0
     under_way: asyncio.Future[Any] | None = None
     sent: bool = False
     withdrawn: bool = False
@@ -39,7 +41,7 @@ class Flight:
 
 
 class Flights:
-    """Starts, withdraws and lands calls; tells the pass by `wake` that there is news in `landed`."""
+    """Starts, withdraws and lands calls; rings the bell of the pass when there is news in `landed`."""
 
     def __init__(
         self,
@@ -48,13 +50,13 @@ class Flights:
         *,
         ready: Callable[[], Awaitable[None]],
         gate: Callable[[Flight], bool],
-        wake: asyncio.Event,
+        bell: Bell,
     ) -> None:
         self._node = node
         self._row = row
         self._ready = ready
         self._gate = gate
-        self._wake = wake
+        self._bell = bell
         self._flying: dict[Key, Flight] = {}
         self._leaving: set[Flight] = set()
         self.landed: deque[Landing | Key] = deque()
@@ -81,9 +83,10 @@ class Flights:
         if branch.key in self._flying:
             return
         timeout = self._row.rules.call_timeout(self._row.tx)
-        flight = Flight(branch, question, timeout, now, self._node.clock.boot())
+        flight = Flight(branch, question, timeout, now)
         self._flying[branch.key] = flight
         if not self._leave_at_once(flight):
+            flight.sent_boot = self._node.clock.boot()
             flight.under_way = asyncio.get_running_loop().create_task(self._fly(flight))
 
     def _leave_at_once(self, flight: Flight) -> bool:
@@ -161,7 +164,7 @@ class Flights:
         del self._flying[flight.branch.key]
         if news is not None:
             self.landed.append(news)
-        self._wake.set()
+        self._bell.ring()
 
     def _count(self, landing: Landing) -> None:
         tally = self._node.tally

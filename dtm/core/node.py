@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from dtm.core.clock import Clock
 from dtm.core.hookspecs import Event
 from dtm.core.lookout import Lookout
+from dtm.core.reminders import Reminders
 from dtm.core.row import Rules
 from dtm.core.store.base import Store
 from dtm.core.tally import Tally
@@ -40,11 +41,14 @@ class Node:
     tally: Tally = field(default_factory=Tally)
     name: str = field(default="")
     lookout: Lookout = field(init=False)
+    behind: Reminders = field(init=False)
+    """Of saves that are due, `write_behind` after something was learned."""
     _claims: int = 0
 
     def __post_init__(self) -> None:
         """Give the node a name of its own: owner tokens start with it."""
         self.lookout = Lookout(self.store, self.clock)
+        self.behind = Reminders(self.write_behind)
         self.name = self.name or uuid.UUID(int=self.rng.getrandbits(128), version=4).hex[:12]
 
     @property

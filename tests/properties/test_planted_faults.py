@@ -91,7 +91,7 @@ def test_an_unfenced_write_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_lease_that_nobody_renews_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Passes, "renew", _nothing)
-    monkeypatch.setattr(Custody, "may_begin", lambda self, timeout: True)
+    monkeypatch.setattr(Custody, "may_begin", lambda self, timeout, boot: True)
     monkeypatch.setattr(Node, "lease_for", lambda self, timeout: self.lease)
     monkeypatch.setattr("dtm.testing.nodes.LEASE", 0.3)
     assert found("one-at-a-time")
@@ -168,7 +168,7 @@ def test_a_call_that_begins_before_the_plan_has_seen_a_change_is_found(monkeypat
 def test_a_stale_hand_over_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     def go_on_with(self: Custody, tx: Transaction, lease_end: float) -> bool:
         self.token, self.lease_end, self.changed = tx.owner, lease_end, True
-        self._wake.set()
+        self._bell.ring()
         return True
 
     monkeypatch.setattr(Custody, "handed_over", go_on_with)
