@@ -20,6 +20,98 @@ Written by `make reference` from the docstrings of `dtm.client`. `pip install ./
 has all of it (nothing is on PyPI yet). What a mode is good for is in [modes.md](modes.md), what the barrier does in
 [barrier.md](barrier.md), whole services are in [examples](../examples).
 An asynchronous class is given by what sets it apart: its methods are those of its counterpart, with `await`.
+
+## By example
+
+With a coordinator and two banks to play with:
+
+```sh
+dtm serve >dtm.log 2>&1 &
+python3 -m dtm.demo 8081 8082 >banks.log &
+for url in http://127.0.0.1:36789/readyz http://127.0.0.1:8081/ http://127.0.0.1:8082/; do
+  until curl -s $url >ready; do sleep 0.2; done
+done
+```
+
+A TCC, in asyncio. Leaving the block submits; an exception aborts, and is raised on:
+
+```python
+# pay.py
+import asyncio
+from dtm.client import AsyncClient, Failure
+
+
+async def pay(amount):
+    async with AsyncClient("http://127.0.0.1:36789") as client:
+        try:
+            async with client.tcc(wait_result=True) as tcc:
+                for url in ("http://127.0.0.1:8081/withdraw", "http://127.0.0.1:8082/deposit"):
+                    await tcc.call_branch(url, url, url, {"amount": amount})
+            print("paid")
+        except Failure as error:
+            print((await client.wait(tcc.gid)).status, error)
+
+
+for amount in (30, 500):
+    asyncio.run(pay(amount))
+```
+
+```sh
+python3 pay.py
+```
+
+```text
+paid
+failed http://127.0.0.1:8081/withdraw refused: insufficient balance
+```
+
+A participant with branches of its own: it registers and tries them in its try, and the coordinator confirms or cancels
+them together with the branch above:
+
+```python
+# shop.py
+from fastapi import FastAPI, Request
+from dtm.client import Client
+from dtm.client.web import participant
+
+app = participant(FastAPI())
+dtm = Client("http://127.0.0.1:36789")
+
+
+@app.post("/buy")
+def buy(order: dict, request: Request):
+    if request.query_params["op"] == "try":
+        nested = dtm.nested_tcc(request.query_params)
+        for url in ("http://127.0.0.1:8081/withdraw", "http://127.0.0.1:8082/deposit"):
+            nested.call_branch(url, url, url, order)
+```
+
+```sh
+uvicorn shop:app --port 8083 >shop.log 2>&1 &
+until curl -s http://127.0.0.1:8083/openapi.json >ready; do sleep 0.2; done
+python3 -c '
+from dtm.client import Client
+with Client("http://127.0.0.1:36789").tcc(wait_result=True) as tcc:
+    tcc.call_branch(*["http://127.0.0.1:8083/buy"] * 3, {"amount": 20})'
+curl -s http://127.0.0.1:8081/ http://127.0.0.1:8082/
+```
+
+```text
+{"bank": "A", "balance": 50, "frozen": 0}
+{"bank": "B", "balance": 150, "frozen": 0}
+```
+
+A saga is in the [README](../README.md#from-python), `do_and_submit` in the
+[outbox](../examples/postgresql-outbox/README.md). What a submit raises, and what is to be done then:
+
+| error | stored | then |
+|---|---|---|
+| `Failure` | yes | it is, or is being, rolled back: `wait(gid)` returns when that is done |
+| `Ongoing` | yes | it goes on, and may still succeed: `wait(gid)` |
+| `Conflict` | by an earlier one | read its `status`: if the earlier one was the same, `"succeed"` is success |
+| `OutcomeUnknown` | perhaps | submit the same again, with the same gid |
+| `Unreachable` | no | submit the same again, or give up |
+| `InvalidRequest`, `Unauthorized` | no | mend it |
 """
 
 TAIL = """

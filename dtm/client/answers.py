@@ -178,7 +178,7 @@ def meaning(answer: Answer) -> DtmError:
         case 425:
             return Ongoing(answer.message)
         case 401 | 403:
-            return Unauthorized(answer.message)
+            return Unauthorized(f"{answer.url}: {answer.message}")
         case 404:
             return NotFound(answer.message)
         case 200 | 409:

@@ -168,7 +168,7 @@ class MsgSteps(Steps[AnyClient]):
                 else:
                     yield from self._submit_committed()
                     return
-            yield from self._abort(str(error))
+            yield from self._abort(reason_of(error))
         except DtmError as trouble:
             error.add_note(f"what becomes of message {self.gid} is left to the coordinator: {trouble}")
 
@@ -209,6 +209,11 @@ def _expect_urls(urls: Mapping[str, Any], at: str) -> None:
     ]
     if faults:
         raise InvalidRequest("", tuple(faults))
+
+
+def reason_of(error: BaseException) -> str:
+    """Why something is aborted; many exceptions, like that of a cancelled task, say nothing but their name."""
+    return str(error) or type(error).__name__
 
 
 def committed(barrier: Barrier, result: T) -> T:

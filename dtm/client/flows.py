@@ -131,7 +131,8 @@ class Wire:
     def _ask(
         self, path: str, method: str, content: bytes | None, *, writes: bool, until: float | None = None
     ) -> Flow[Answer]:
-        unknown, trouble, pause = False, "", PAUSE_FIRST
+        unknown, pause = False, PAUSE_FIRST
+        trouble: dict[str, str] = {}  # url -> what its last try has come to
         for attempt in range(self.tries):
             if attempt and attempt % len(self.urls) == 0:
                 yield Pause(pause)
@@ -141,22 +142,23 @@ class Wire:
             try:
                 reply = yield Send(method, url, content, self._headers, most)
             except NotSent as error:
-                trouble = f"{self.urls[at]}: {error}"
+                trouble[self.urls[at]] = str(error)
             except Lost as error:
-                unknown, trouble = writes, f"{self.urls[at]}: {error}"
+                unknown, trouble[self.urls[at]] = writes, str(error)
             else:
                 answer = _answer(reply, self.urls[at], repeated=unknown)
                 if answer is not None:
                     return answer
-                trouble = f"{self.urls[at]}: HTTP status {reply.status}: {reply.excerpt}"
+                trouble[self.urls[at]] = f"HTTP status {reply.status}: {reply.excerpt}"
                 unknown = unknown or (writes and reply.status not in (429, 503))
             if self._at == at:  # another thread may have gone on already
                 self._at = (at + 1) % len(self.urls)
             if until is not None and time.monotonic() >= until:
                 break
+        told = "; ".join(f"{url}: {text}" for url, text in trouble.items())
         if unknown:
-            raise OutcomeUnknown(f"no certain answer after {attempt + 1} tries: {trouble}")
-        raise Unreachable(f"no coordinator answered in {attempt + 1} tries: {trouble}")
+            raise OutcomeUnknown(f"no certain answer after {attempt + 1} tries: {told}")
+        raise Unreachable(f"no coordinator answered in {attempt + 1} tries: {told}")
 
 
 def _left(until: float | None) -> float | None:

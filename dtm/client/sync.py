@@ -13,7 +13,7 @@ from dtm.client import answers
 from dtm.client.answers import Transaction
 from dtm.client.barrier import Barrier
 from dtm.client.base import TIMEOUT, TRIES, BaseClient, trouble
-from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of, committed
+from dtm.client.bodies import MsgSteps, SagaSteps, TccBranches, branch_of, committed, reason_of
 from dtm.client.colours import plain
 from dtm.client.errors import DtmError
 from dtm.client.flows import PAUSED, Flow, Lost, NotSent, Pause, Reply, Send
@@ -206,7 +206,7 @@ class Tcc(NestedTcc):
             self._client.run(self._submit())
             return
         try:
-            self._client.run(self._abort(str(error)))
+            self._client.run(self._abort(reason_of(error)))
         except DtmError as trouble:
             error.add_note(
                 f"the coordinator will abort {self.gid} at its time-out, for it could not be told: {trouble}"

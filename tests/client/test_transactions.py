@@ -128,6 +128,9 @@ def test_an_exception_of_ones_own_cancels_and_is_raised_on(client: Any, particip
         _ = 1 // 0
     ended = client.wait(tcc.gid)
     assert (ended.status, ended.reason) == ("failed", "integer division or modulo by zero")
+    with pytest.raises(StopIteration), client.tcc() as tcc:
+        next(iter(()))
+    assert client.wait(tcc.gid).reason == "StopIteration", "for it has no text"
 
 
 def test_a_participant_that_does_not_listen_cancels(client: Any) -> None:

@@ -5,7 +5,8 @@ Generators that yield what a connection is to do, and are sent what came of it; 
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar
 
@@ -75,7 +76,8 @@ def transaction(inner: Flow[T]) -> Flow[T]:
     yield Do("begin")
     try:
         result = yield from inner
-        yield Do("commit")
+        with _noted("that was the barrier's commit; nobody else may commit, or roll back, what it guards"):
+            yield Do("commit")
     except GeneratorExit:  # dropped in the midst of it: there is nobody any more who could carry anything out
         raise
     except BaseException as error:
@@ -87,9 +89,21 @@ def transaction(inner: Flow[T]) -> Flow[T]:
     return result
 
 
+@contextmanager
+def _noted(note: str) -> Iterator[None]:
+    """An error of a driver says what is wrong, but not that a statement of ours met it."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
+
+
 def _guarded(sql: Sql, call: Call, barrier_id: str) -> Flow[Any]:
     result = yield Business((yield from _admit(sql, call, barrier_id)))
-    if not (yield Do("fetch", (sql.reason, (call.gid, call.branch_id, call.op, barrier_id)))):
+    with _noted("that was the barrier, after the business, which may neither commit nor roll back"):
+        rows = yield Do("fetch", (sql.reason, (call.gid, call.branch_id, call.op, barrier_id)))
+    if not rows:
         raise RuntimeError(
             "the barrier's row is gone: the database, or the business itself, has rolled the transaction back, "
             "and the error was swallowed"
@@ -119,11 +133,8 @@ def _reason_of_msg(sql: Sql, gid: str) -> Flow[str | None]:
 
 def _insert(sql: Sql, row: tuple[str, ...]) -> Flow[bool]:
     """Whether the row is new. What a driver cannot tell must not count as a repetition."""
-    try:
+    with _noted(f"that was the barrier, writing to {sql.table}, the table that create_table(connection) makes"):
         rows = yield Do("execute", (sql.insert, row))
-    except Exception as error:
-        error.add_note(f"that was the barrier, writing to {sql.table}, the table that create_table(connection) makes")
-        raise
     if rows not in (0, 1):
         raise DtmError(f"the driver says that {rows} rows were inserted: expected 0 or 1")
     return bool(rows)

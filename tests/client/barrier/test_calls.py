@@ -125,6 +125,12 @@ def test_a_table_that_is_not_there_is_named_with_its_remedy() -> None:
     ]
 
 
+def test_business_that_commits_is_told_whose_that_is(connection: Any) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="cannot commit") as caught:
+        Barrier.from_query(QUERY).call(connection, lambda connection: connection.commit())
+    assert caught.value.__notes__[0].startswith("that was the barrier's commit; nobody else may commit")
+
+
 async def test_the_wrong_kind_of_context_is_refused(connection: Any) -> None:
     with pytest.raises(TypeError, match="the connection is not asynchronous"):
         async with Barrier.from_query(QUERY).guard(connection):
