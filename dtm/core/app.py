@@ -40,7 +40,7 @@ from dtm.core.transport.base import Transport
 from dtm.core.transport.http import HttpTransport
 from dtm.core.transport.slots import Slots
 from dtm.core.web.door import Door
-from dtm.core.web.routes import make_application
+from dtm.core.web.routes import make_api
 from dtm.core.web.server import Server, make_server
 from dtm.core.web.traffic import Traffic
 
@@ -206,10 +206,8 @@ class App:
         except (OSError, socket.gaierror) as error:
             raise StartupError(f"cannot listen on {host}:{port}: {error}") from error
         self.port = sockets[0].getsockname()[1]
-        application = make_application(
-            self.service, settings, door=self.door, traffic=self.traffic, scrape=self.metrics.scrape
-        )
-        self.server = make_server(application, settings.http_server)
+        api = make_api(self.service, settings, door=self.door, traffic=self.traffic, scrape=self.metrics.scrape)
+        self.server = make_server(api, settings.http_server)
         await self.server.serve(sockets)
 
     async def stop(self) -> None:

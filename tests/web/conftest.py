@@ -9,7 +9,7 @@ from tornado.netutil import bind_sockets
 
 from dtm.core.config import Settings
 from dtm.core.web.base import BaseHandler
-from dtm.core.web.routes import ROUTES, make_application
+from dtm.core.web.routes import ROUTES, make_api
 from dtm.core.web.server import HTTPTOOLS, TORNADO, make_server
 
 
@@ -63,8 +63,8 @@ class Running:
     kind = TORNADO
 
     def __init__(self, settings=None, **timeouts):
-        application = make_application(Unreached(), settings or Settings(), (*ROUTES, *EXTRA))
-        self.server = make_server(application, self.kind, **timeouts)
+        api = make_api(Unreached(), settings or Settings(), (*ROUTES, *EXTRA))
+        self.server = make_server(api, self.kind, **timeouts)
 
     async def __aenter__(self):
         (sock,) = bind_sockets(0, "127.0.0.1")

@@ -11,7 +11,7 @@ from tornado.netutil import bind_sockets
 from dtm.core.config import Settings
 from dtm.core.web.base import BaseHandler
 from dtm.core.web.door import Door
-from dtm.core.web.routes import make_application
+from dtm.core.web.routes import make_api
 from dtm.core.web.server import HTTPTOOLS, TORNADO, make_server
 
 every_server = pytest.mark.parametrize("kind", [TORNADO, HTTPTOOLS])
@@ -37,7 +37,7 @@ def ask(connection: http.client.HTTPConnection, method: str, path: str) -> tuple
 @every_server
 async def test_the_door(kind: str) -> None:
     Slow.go_on, door = asyncio.Event(), Door()
-    server = make_server(make_application(None, Settings(), [("/slow", Slow)], door=door), kind)
+    server = make_server(make_api(None, Settings(), [("/slow", Slow)], door=door), kind)
     (sock,) = bind_sockets(0, "127.0.0.1")
     await server.serve([sock])
     connections = [http.client.HTTPConnection("127.0.0.1", sock.getsockname()[1], timeout=10) for _ in range(3)]
@@ -64,7 +64,7 @@ async def test_the_door(kind: str) -> None:
 async def test_those_who_leave_early_are_not_waited_for_in_vain(kind: str) -> None:
     """A client that hangs up is still served; its request ends like any other."""
     Slow.go_on, door = asyncio.Event(), Door()
-    server = make_server(make_application(None, Settings(), [("/slow", Slow)], door=door), kind)
+    server = make_server(make_api(None, Settings(), [("/slow", Slow)], door=door), kind)
     (sock,) = bind_sockets(0, "127.0.0.1")
     await server.serve([sock])
     _, writer = await asyncio.open_connection("127.0.0.1", sock.getsockname()[1])

@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import hmac
 import logging
 import re
-from asyncio import Future
-from collections.abc import Mapping
-from types import TracebackType
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from dataclasses import dataclass
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import orjson
-import tornado.web
+from tornado.web import HTTPError
 
 from dtm.core.config import Settings, Token
 from dtm.core.errors import DtmError, Forbidden, InvalidRequest, StoreUnavailable, Unauthorized
 from dtm.core.web.door import Door
-from dtm.core.web.replies import SUCCESS, error_reply
+from dtm.core.web.replies import JSON, SUCCESS, error_reply, reply_bytes
+from dtm.core.web.requests import Request
+from dtm.core.web.traffic import Traffic
 
 if TYPE_CHECKING:
     from dtm.core.service import Service
@@ -26,36 +30,82 @@ logger = logging.getLogger(__name__)
 MAX_DEPTH = 100
 MAX_PAGE = 1000
 INTEGER = re.compile(r"-?[0-9]{1,18}")
+METHODS = {name: name.lower() for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")}
+SAFE = ("GET", "HEAD", "OPTIONS")
+
+Send = Callable[[bytes, bool], None]
+"""Sends an answer, head and all; whether the connection is kept after it."""
+
+Scrape = Callable[[], Awaitable[bytes]]
+"""Returns the whole page of figures, in the text format of Prometheus."""
 
 
-class BaseHandler(tornado.web.RequestHandler):
-    """Parses, authorizes, replies. `public`: open without a token; `operator`: wants that role."""
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all handlers of one API have in common."""
+
+    service: Service
+    settings: Settings
+    door: Door
+    traffic: Traffic
+    scrape: Scrape
+
+
+class BaseHandler:
+    """Answers one request: parses, authorizes, replies. `public`: open without a token; `operator`: wants that role.
+
+    A method of HTTP is a method with its name in small letters: plain, or a coroutine.
+    """
 
     public: ClassVar[bool] = False
     operator: ClassVar[bool] = False
 
-    def initialize(self, service: Service, settings: Settings, door: Door) -> None:
-        """Take what the table of routes hands to every handler."""
-        self.service = service
-        self.config = settings
-        self.door = door
-        # Bodies are JSON whatever they are called. Left in place, the header would make Tornado parse a form first.
-        self.request.headers.pop("Content-Type", None)
+    def __init__(self, context: Context, request: Request, send: Send) -> None:
+        self.context = context
+        self.service = context.service
+        self.config = context.settings
+        self.request = request
+        self._send = send
+        self._answered = False
+        self._task: asyncio.Task[None]
 
-    def set_default_headers(self) -> None:
-        """JSON, not to be kept by anybody, and no word about what serves it."""
-        self.set_header("Content-Type", "application/json; charset=utf-8")
-        self.set_header("Cache-Control", "no-store")
-        self.clear_header("Server")
+    def run(self, *groups: str) -> None:
+        """Begin to answer. `groups`: what varies in the path, as it was sent."""
+        try:
+            under_way = self._begun(groups)
+        except Exception as error:
+            self.write_error(error)
+            return
+        if under_way is not None:
+            # Whoever is inside the door is held there, and its task with it: the event loop would not.
+            self._task = asyncio.get_running_loop().create_task(self._ended(under_way))
 
-    def compute_etag(self) -> str | None:
-        """Nothing here is worth a hash."""
-        return None
+    def _begun(self, groups: tuple[str, ...]) -> Coroutine[Any, Any, None] | None:
+        request = self.request
+        name = METHODS.get(request.method)
+        if name is None:
+            raise HTTPError(405)
+        arguments = [_unquoted(group) for group in groups]
+        if request.method not in SAFE and _from_a_page(request.headers):
+            raise HTTPError(403)
+        self.prepare()
+        method = getattr(self, name, None)
+        if method is None:
+            raise HTTPError(405)
+        under_way: Coroutine[Any, Any, None] | None = method(*arguments)
+        return under_way
+
+    async def _ended(self, under_way: Coroutine[Any, Any, None]) -> None:
+        try:
+            await under_way
+        except (Exception, asyncio.CancelledError) as error:
+            self.write_error(error)
 
     def prepare(self) -> None:
         """Refuse what comes too late; check the bearer token, if tokens are configured."""
-        self.door.enter(self)
-        if not (self.door.open or self.public):
+        door = self.context.door
+        door.enter(self)
+        if not (door.open or self.public):
             raise StoreUnavailable("shutting down")
         tokens = self.config.auth
         if self.public or not isinstance(tokens, tuple):
@@ -67,7 +117,7 @@ class BaseHandler(tornado.web.RequestHandler):
             raise Forbidden("the operator role is needed")
 
     def _roles(self, tokens: tuple[Token, ...]) -> set[str]:
-        scheme, _, given = self.request.headers.get("Authorization", "").partition(" ")
+        scheme, _, given = self.request.headers.get("authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             return set()
         secret = given.strip().encode("latin1")
@@ -76,6 +126,7 @@ class BaseHandler(tornado.web.RequestHandler):
     def json_body(self) -> dict[str, Any]:
         """Return the body: one JSON object in UTF-8. Raises InvalidRequest."""
         body = self.request.body
+        assert body is not None
         try:
             value = orjson.loads(body)
         except orjson.JSONDecodeError as error:
@@ -88,9 +139,8 @@ class BaseHandler(tornado.web.RequestHandler):
 
     def text(self, name: str) -> str:
         """Return a query parameter's first value exactly as it was sent, "" when absent. Raises InvalidRequest."""
-        values = self.request.query_arguments.get(name)
         try:
-            return values[0].decode() if values else ""
+            return self.request.argument(name).decode()
         except UnicodeDecodeError:
             raise InvalidRequest(f"/{name}", f"{name} is not UTF-8") from None
 
@@ -114,34 +164,48 @@ class BaseHandler(tornado.web.RequestHandler):
         """Answer 200: the commit that this request was about has happened."""
         self.finish(SUCCESS)
 
-    def finish(self, chunk: str | bytes | dict[str, Any] | None = None) -> Future[None]:
-        """Send the reply. Behind a door that is shut, it is the last one on its connection."""
-        if not self.door.open:
-            self.set_header("Connection", "close")
-        return super().finish(chunk)
+    def finish(self, body: bytes, status: int = 200, content_type: str = JSON, **headers: str) -> None:
+        """Send the answer, once. Behind a door that is shut, it is the last one on its connection.
 
-    def on_finish(self) -> None:
-        """The reply has been sent."""
-        self.door.leave(self)
+        headers: further ones, with `_` for the `-` in their names.
+        """
+        if self._answered:
+            raise RuntimeError("answered twice")
+        request, context = self.request, self.context
+        keep = request.keep_alive and context.door.open and request.body is not None
+        answer = reply_bytes(request, status, body, content_type, tuple(headers.items()), keep=keep)
+        self._answered = True
+        self._send(answer, keep)
+        self._count(status)
+        context.door.leave(self)
 
-    def write_error(self, status_code: int, **kwargs: Any) -> None:
+    def _count(self, status: int) -> None:
+        """Count the request; one line for it at DEBUG, and for those that went wrong here."""
+        request = self.request
+        took = perf_counter() - request.began
+        self.context.traffic.count(type(self), status, took)
+        level = logging.WARNING if status >= 500 else logging.DEBUG
+        if logger.isEnabledFor(level):
+            logger.log(level, "%d %s %s %.1f ms", status, request.method, request.path, 1000 * took)
+
+    def write_error(self, error: BaseException) -> None:
         """Say an error: the only place where one becomes a response."""
-        error = kwargs["exc_info"][1] if "exc_info" in kwargs else None
+        self._log_error(error)
+        if self._answered:
+            return
         status, body = error_reply(error)
-        self.set_status(status)
         if isinstance(error, Unauthorized):
-            self.set_header("WWW-Authenticate", "Bearer")
-        self.finish(body)
+            self.finish(body, status, WWW_Authenticate="Bearer")
+        else:
+            self.finish(body, status)
 
-    def log_exception(
-        self, typ: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
-    ) -> None:
+    def _log_error(self, error: BaseException) -> None:
         """Log what is our fault; what clients get wrong is theirs."""
         where = f"{self.request.method} {self.request.path}"
-        if isinstance(value, DtmError) and value.http_status >= 500:
-            logger.warning("%s: %s: %s", where, type(value).__name__, value)
-        elif not isinstance(value, DtmError | tornado.web.HTTPError):
-            logger.error("%s: unexpected error", where, exc_info=value)
+        if isinstance(error, DtmError) and error.http_status >= 500:
+            logger.warning("%s: %s: %s", where, type(error).__name__, error)
+        elif not isinstance(error, DtmError | HTTPError):
+            logger.error("%s: unexpected error", where, exc_info=error)
 
 
 class HistoricalGet(BaseHandler):
@@ -160,10 +224,27 @@ class HistoricalGet(BaseHandler):
     async def get(self) -> None:
         """Change something as old clients do, unless switched off. Never because some web page said so."""
         if not self.config.compat.get_writes:
-            raise tornado.web.HTTPError(405)
-        if self.request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise tornado.web.HTTPError(403)
+            raise HTTPError(405)
+        if self.request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
+            raise HTTPError(403)
         await self.change()
+
+
+def _from_a_page(headers: Mapping[str, str]) -> bool:
+    """Whether another origin's web page sends this: it must not post to a coordinator on its reader's loopback."""
+    site = headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = headers.get("origin")  # all that browsers without Sec-Fetch-Site say
+    return origin is not None and urlsplit(origin).netloc.lower() != headers.get("host", "").lower()
+
+
+def _unquoted(group: str) -> str:
+    """A part of the path as it was meant: percent signs resolved, UTF-8. Raises HTTPError."""
+    try:
+        return unquote_to_bytes(group.encode("latin-1")).decode()
+    except UnicodeDecodeError:
+        raise HTTPError(400) from None
 
 
 def _deeper_than(levels: int, value: Any) -> bool:

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
 from dtm.core.web.base import BaseHandler
-
-Scrape = Callable[[], Awaitable[bytes]]
-"""Returns the whole page, in the text format of Prometheus."""
 
 
 async def no_figures() -> bytes:
@@ -20,6 +15,4 @@ class Metrics(BaseHandler):
 
     async def get(self) -> None:
         """GET /api/metrics."""
-        page = await self.application.settings["scrape"]()
-        self.set_header("Content-Type", "text/plain; version=0.0.4; charset=utf-8")
-        self.finish(page)
+        self.finish(await self.context.scrape(), content_type="text/plain; version=0.0.4; charset=utf-8")

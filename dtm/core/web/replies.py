@@ -1,19 +1,56 @@
-"""The bodies of replies: bytes that every SDK reads in the same way (contract, section 0)."""
+"""Replies as bytes: bodies that every SDK reads in the same way (contract, section 0), and the heads before them."""
 
 from __future__ import annotations
 
+from email.utils import formatdate
+from functools import lru_cache
 from http.client import responses
+from time import time
 from typing import Any
 
 import orjson
 import tornado.web
 
 from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotYet, OtherContent
+from dtm.core.web.requests import Request
 
+JSON = "application/json; charset=utf-8"
 SUCCESS = b'{"dtm_result":"SUCCESS"}'
 
 WORDS = ("SUCCESS", "FAILURE", "ONGOING")
 """SDKs look for these words anywhere in a body, before or instead of parsing it."""
+
+Headers = tuple[tuple[str, str], ...]
+
+
+def reply_bytes(
+    request: Request, status: int, body: bytes, content_type: str, headers: Headers, *, keep: bool
+) -> bytes:
+    """A whole reply, not to be kept by anybody, without a word about what serves it. ValueError: no fit header.
+
+    headers: further ones, with `_` for the `-` in their names. keep: whether the connection lasts.
+    """
+    head = _head(status, content_type, headers)
+    if not keep:
+        connection = b"Connection: close\r\n"
+    else:
+        connection = b"" if request.version == "1.1" else b"Connection: Keep-Alive\r\n"
+    sent = body if request.method != "HEAD" else b""
+    return b"%b%b%bContent-Length: %d\r\n\r\n%b" % (head, _date(int(time())), connection, len(body), sent)
+
+
+@lru_cache(maxsize=256)
+def _head(status: int, content_type: str, headers: Headers) -> bytes:
+    fields = (("Content-Type", content_type), ("Cache-Control", "no-store"), *headers)
+    lines = [f"{name.replace('_', '-')}: {value}" for name, value in fields]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header with a line break")
+    return "\r\n".join([f"HTTP/1.1 {status} {responses.get(status, 'Unknown')}", *lines, ""]).encode("latin-1")
+
+
+@lru_cache(maxsize=1)
+def _date(second: int) -> bytes:
+    return f"Date: {formatdate(second, usegmt=True)}\r\n".encode("ascii")
 
 
 def error_reply(error: BaseException | None) -> tuple[int, bytes]:

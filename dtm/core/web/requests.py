@@ -1,11 +1,16 @@
-"""Requests from bytes, strictly read by httptools: two readers that disagree are a way past the rules. No I/O."""
+"""Requests as handlers see them, and from bytes, strictly read by httptools: two readers that disagree are a way past
+the rules. No I/O.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from time import perf_counter
 
 import httptools
-from tornado.httputil import HTTPHeaders, HTTPInputError, RequestStartLine
+from tornado.escape import parse_qs_bytes
 
 BAD = b"HTTP/1.1 400 Bad Request\r\n\r\n"
 UNKNOWN_METHOD = (
@@ -13,6 +18,10 @@ UNKNOWN_METHOD = (
     b'Content-Length: 32\r\n\r\n{"message":"Method Not Allowed"}'
 )
 VERSIONS = ("1.0", "1.1")
+
+TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+HOST = re.compile(r"(?:[\[\]:A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+")
 
 
 class Unfit(Exception):
@@ -23,14 +32,48 @@ class Unfit(Exception):
         self.reply = reply
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
-    """One whole request; the body of one that announced more than `max_body` has been dropped."""
+class Request:
+    """One whole request.
 
-    start_line: RequestStartLine
-    headers: HTTPHeaders
-    body: bytes
-    keep_alive: bool
+    version: "1.0" or "1.1". headers: to be asked for with small letters; one that came twice is joined by a comma.
+    body: None when it was larger than allowed, and has been dropped. keep_alive: whether the client expects the
+    connection to last. began: when its headers had been read, by `time.perf_counter`.
+    """
+
+    __slots__ = ("began", "body", "headers", "keep_alive", "method", "path", "query", "version")
+
+    def __init__(self, method: str, target: str, version: str, headers: Mapping[str, str], *, keep_alive: bool) -> None:
+        self.method = method
+        self.path, _, self.query = target.partition("?")
+        self.version = version
+        self.headers = headers
+        self.keep_alive = keep_alive
+        self.body: bytes | None = b""
+        self.began = perf_counter()
+
+    def argument(self, name: str) -> bytes:
+        """A query parameter's first value exactly as it was sent; b"" when absent."""
+        if not self.query:
+            return b""
+        values = parse_qs_bytes(self.query, keep_blank_values=True).get(name)
+        return values[0] if values else b""
+
+
+def fit_host(headers: Mapping[str, str], version: str) -> bool:
+    """Whether a request says for which host it is, and says one; before HTTP/1.1 it need not."""
+    host = headers.get("host")
+    return version == "1.0" if host is None else _is_host(host)
+
+
+@lru_cache(maxsize=256)
+def _is_host(host: str) -> bool:
+    return not host or HOST.fullmatch(host) is not None
+
+
+@lru_cache(maxsize=1024)
+def _header_name(name: bytes) -> str:
+    """A header's name in small letters; "" when it is none."""
+    return name.decode("ascii").lower() if TOKEN.fullmatch(name) else ""
 
 
 class RequestReader:
@@ -45,43 +88,40 @@ class RequestReader:
         self._max_body = max_body
         self._max_dropped = max_dropped
         self._parser = httptools.HttpRequestParser(self)
-        self._whole: list[Incoming] = []
+        self._whole: list[Request] = []
         self._unfit: Unfit | None = None
         self._waited = 0
         self._begins = False
         self.begun = self.in_body = self.wants_continue = False
-        self._reset()
-
-    def _reset(self) -> None:
         self._url: list[bytes] = []
-        self._headers = HTTPHeaders()
+        self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
         self._head = self._size = 0
-        self._limit = self._max_body
-        self._start_line = RequestStartLine("", "", "")
+        self._limit = max_body
+        self._request: Request
 
-    def feed(self, data: bytes) -> list[Incoming]:
+    def feed(self, data: bytes) -> list[Request]:
         """Take bytes; the requests that are whole now. Unfit: those before it are left to `rescued`."""
         self._begins = False
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._unfit = self._unfit or Unfit(BAD)
+            self._refuse(BAD)
         except httptools.HttpParserInvalidMethodError:
-            self._unfit = self._unfit or Unfit(UNKNOWN_METHOD)
+            self._refuse(UNKNOWN_METHOD)
         except (httptools.HttpParserError, httptools.HttpParserCallbackError):
-            self._unfit = self._unfit or Unfit(BAD)
+            self._refuse(BAD)
         if self.begun and not self.in_body and not self._begins:
             self._waited += len(data)  # the parser keeps a header until it is whole, however long that takes
             if self._waited > self._max_headers:
-                self._unfit = self._unfit or Unfit(b"")
+                self._refuse(b"")
         else:
             self._waited = 0
         if self._unfit is not None:
             raise self._unfit
         return self.rescued()
 
-    def rescued(self) -> list[Incoming]:
+    def rescued(self) -> list[Request]:
         """The whole requests that nobody has taken yet."""
         whole, self._whole = self._whole, []
         return whole
@@ -90,9 +130,12 @@ class RequestReader:
 
     def on_message_begin(self) -> None:
         """A request begins."""
-        self._reset()
+        self._url = []
+        self._headers = {}
+        self._chunks = []
+        self._head = self._size = 0
+        self._limit = self._max_body
         self.begun = self._begins = True
-        self.in_body = self.wants_continue = False
 
     def on_url(self, url: bytes) -> None:
         """A part of the target."""
@@ -104,26 +147,31 @@ class RequestReader:
         self._grow(len(name) + len(value) + 4)
         if self.in_body or self._unfit is not None:
             return
-        try:
-            self._headers.add(name.decode("latin-1"), value.decode("latin-1").strip(" \t"))
-        except HTTPInputError:
+        known, text = _header_name(name), value.decode("latin-1").strip(" \t")
+        if not known or not (text.isprintable() or CONTROL.search(text) is None):
             self._refuse(BAD)
+        elif known in self._headers:
+            self._headers[known] += f",{text}"
+        else:
+            self._headers[known] = text
 
     def on_headers_complete(self) -> None:
         """All headers are there."""
         self.in_body = True
         version = self._parser.get_http_version()
-        target = b"".join(self._url).decode("latin-1")
-        self._start_line = RequestStartLine(self._parser.get_method().decode("ascii"), target, f"HTTP/{version}")
         headers = self._headers
-        if version not in VERSIONS or headers.get("Transfer-Encoding", "chunked").lower() != "chunked":
+        if version not in VERSIONS or headers.get("transfer-encoding", "chunked").lower() != "chunked":
             self._refuse(BAD)
-        length = int(headers.get("Content-Length", "0"))
+        if not fit_host(headers, version):
+            self._refuse(BAD)
+        length = int(headers.get("content-length", "0"))
         if length > self._max_dropped:
             self._refuse(BAD)
         elif length > self._max_body:
             self._limit = 0
-        self.wants_continue = version == "1.1" and headers.get("Expect", "").lower() == "100-continue"
+        self.wants_continue = version == "1.1" and headers.get("expect", "").lower() == "100-continue"
+        method, target = self._parser.get_method().decode("ascii"), b"".join(self._url).decode("latin-1")
+        self._request = Request(method, target, version, headers, keep_alive=self._parser.should_keep_alive())
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, with the chunks' framing taken off."""
@@ -135,9 +183,9 @@ class RequestReader:
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        keep_alive = self._parser.should_keep_alive()
         if self._unfit is None:
-            self._whole.append(Incoming(self._start_line, self._headers, b"".join(self._chunks), keep_alive))
+            self._request.body = b"".join(self._chunks) if self._limit else None
+            self._whole.append(self._request)
         self.begun = self.in_body = self.wants_continue = False
 
     def _grow(self, size: int) -> None:

@@ -7,10 +7,11 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-import tornado.web
 from tornado.httpserver import HTTPServer
 
+from dtm.core.web.api import Api
 from dtm.core.web.connection import Connection, Limits
+from dtm.core.web.exchange import Exchanges
 from dtm.core.web.requests import RequestReader
 
 MAX_BODY = 4 * 1024 * 1024
@@ -22,7 +23,7 @@ TORNADO, HTTPTOOLS = "tornado", "httptools"
 
 
 class Server(ABC):
-    """Serves one application."""
+    """Serves one API."""
 
     @abstractmethod
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
@@ -38,7 +39,7 @@ class Server(ABC):
 
 
 def make_server(
-    application: tornado.web.Application,
+    api: Api,
     kind: str = TORNADO,
     *,
     idle_timeout: float = IDLE_TIMEOUT,
@@ -52,15 +53,15 @@ def make_server(
     A request that is under way goes on when its client leaves.
     """
     limits = Limits(idle_timeout=idle_timeout, body_timeout=body_timeout)
-    return HttptoolsServer(application, limits) if kind == HTTPTOOLS else TornadoServer(application, limits)
+    return HttptoolsServer(api, limits) if kind == HTTPTOOLS else TornadoServer(api, limits)
 
 
 class TornadoServer(Server):
     """Tornado's own."""
 
-    def __init__(self, application: tornado.web.Application, limits: Limits) -> None:
+    def __init__(self, api: Api, limits: Limits) -> None:
         self._server = HTTPServer(
-            application,
+            Exchanges(api, max_body=MAX_BODY, max_dropped=MAX_DROPPED),
             xheaders=False,
             decompress_request=False,
             max_header_size=MAX_HEADERS,
@@ -86,8 +87,8 @@ class TornadoServer(Server):
 class HttptoolsServer(Server):
     """Protocols of asyncio."""
 
-    def __init__(self, application: tornado.web.Application, limits: Limits) -> None:
-        self._application = application
+    def __init__(self, api: Api, limits: Limits) -> None:
+        self._api = api
         self._limits = limits
         self._listeners: list[asyncio.Server] = []
         # The event loop keeps weak references only: what is open must be held here.
@@ -118,4 +119,4 @@ class HttptoolsServer(Server):
 
     def _connection(self) -> Connection:
         reader = RequestReader(max_headers=MAX_HEADERS, max_body=MAX_BODY, max_dropped=MAX_DROPPED)
-        return Connection(self._application, reader, self._limits, self._connections, self._none_open.set)
+        return Connection(self._api, reader, self._limits, self._connections, self._none_open.set)
