@@ -69,8 +69,8 @@ class Table:
             "first": first,
             "url": url,
             "status": STATUS_CODE[Status.SUCCEED if finished else Status.SUBMITTED],
-            "due_at": "NULL" if finished else time_of,
-            "finished_at": time_of if finished else "NULL",
+            "due_at": sql.NEVER if finished else time_of,
+            "finished_at": time_of if finished else sql.NEVER,
         }
         self.server.run(FILL.format(**values), database=self.name)
 
@@ -159,7 +159,8 @@ def drain(table: Table, participant: Process, url: str, rows: int) -> tuple[floa
     before = sum(process.cpu() for process in others)
     coordinator = OnMariaDB(table.folder, table.server)
     began = time.monotonic()
-    unfinished = "SELECT count(*) FROM (SELECT 1 FROM dtm_transaction WHERE finished_at IS NULL LIMIT 1) AS one"
+    one = f"SELECT 1 FROM dtm_transaction WHERE finished_at = {sql.NEVER} LIMIT 1"  # noqa: S608 - a number
+    unfinished = f"SELECT count(*) FROM ({one}) AS one"  # noqa: S608 - the query above
     while table.one(unfinished):
         time.sleep(0.05)
     took = time.monotonic() - began

@@ -57,7 +57,7 @@ class Node:
         return self.lease / 15
 
     def token(self) -> str:
-        """A fresh owner token: one per claim."""
+        """A fresh owner token, one per claim; short, for a row has room for 24 characters."""
         self._claims += 1
         return f"{self.name}-{self._claims}"
 

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 
 from dtm.cli import main
+from dtm.core.store.mysql_sql import NEVER
 from dtm.options import without
 from tests.support.command import COMMAND, Ran, environment
 from tests.support.coordinator import Coordinator
@@ -36,10 +37,10 @@ def filled(dtm: Callable[..., Ran], url: str, mariadb: MariaDB, tmp_path: Path) 
     """A database with 2,000 transactions that ended ten days ago, and as many unfinished ones of long ago."""
     assert dtm("db", "upgrade", DTM_STORE=url).status == 0
     long_ago = "(UNIX_TIMESTAMP() - 10 * 86400 - seq) * 1000"
-    for first, status, finished_at in ((1, 4, long_ago), (2001, 2, "NULL")):
+    for first, status, finished_at in ((1, 4, long_ago), (2001, 2, NEVER)):
         mariadb.run(
             f"""INSERT INTO dtm_transaction ({COLUMNS}, finished_at, request, state)
-            SELECT seq, seq, 'saga', '1', {status}, 1, '', 0, NULL, {long_ago}, 1, {finished_at}, '{{}}', '{{}}'
+            SELECT seq, seq, 'saga', '1', {status}, 1, '', 0, {NEVER}, {long_ago}, 1, {finished_at}, '{{}}', '{{}}'
             FROM seq_{first}_to_{first + 1999}""",
             database=database_of(tmp_path),
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from dtm.core.store.mysql_sql import NEVER
 from tests.support.cluster import LONGEST_LEASE, NAMES, Cluster, saga, until_called
 from tests.support.mariadb import MariaDB, database_of
 from tests.support.participants import Participants
@@ -228,7 +229,7 @@ def test_it_has_lost_commits(nodes: Cluster, mariadb: MariaDB, participants: Par
         assert participants.of(name) == ["action 01 POST x", "action 02 POST y"]
     assert nodes.log("a").count("stopped, the database has lost commits") == 2
     assert nodes["b"].post("resetCronTime", timeout=0.001, limit=1000)[0] == 200
-    assert run(f"SELECT owner, due_at, doubt FROM dtm_transaction WHERE {both}") == (("", None, 1),) * 2
+    assert run(f"SELECT owner, due_at, doubt FROM dtm_transaction WHERE {both}") == (("", NEVER, 1),) * 2
     assert nodes["c"].post("forceStop", {"gid": given_up})[0] == 200
     assert nodes["c"].post("resetNextCronTime", {"gid": reset})[0] == 200
     assert nodes["a"].until_final(reset) == "succeed"

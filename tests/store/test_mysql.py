@@ -10,11 +10,11 @@ from dataclasses import replace
 from itertools import product
 
 import pytest
-from store_values import LEASE, FixedClock, free, make_tx, owned, parked
+from store_values import LEASE, FixedClock, finished, free, make_tx, owned, parked
 
 from dtm.core.clock import Clock
 from dtm.core.errors import CorruptRow, InvalidRequest, StaleVersion
-from dtm.core.model import Status
+from dtm.core.model import Attempt, BranchStatus, Options, Outcome, Status
 from dtm.core.store import mysql_sql as sql
 from dtm.core.store.base import Filter, Hold, Save
 from dtm.core.store.group_commit import Update
@@ -80,7 +80,7 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
     await mysql_store.insert(free(mysql_store, "g1"))
     columns = "gid, trans_type, protocol_version, version, owner, doubt, request, state, created_at, updated_at"
     values = "'kind', '1', 1, '', 0, '{}', '{}', seq, seq"
-    for first, status, due_at, finished_at in ((1, 2, "seq", "NULL"), (30_001, 4, "NULL", "seq")):
+    for first, status, due_at, finished_at in ((1, 2, "seq", sql.NEVER), (30_001, 4, sql.NEVER, "seq")):
         run(
             mysql_store,
             mariadb,
@@ -235,6 +235,23 @@ async def test_every_row_of_a_flush_gets_its_own_changes_and_no_others(mysql_sto
         assert found[number] == replace(tx, version=results[number], updated_at=found[number].updated_at)
         assert abs(found[number].updated_at - mysql_store.now()) < 5000
     assert found[5] == rows[5]
+
+
+@pytest.mark.gen_test
+async def test_the_end_of_a_usual_saga_makes_no_column_longer(mysql_store, mariadb):
+    """Or InnoDB would write the whole row once more, and the page would split."""
+    tx = await mysql_store.insert(owned(mysql_store, "g", options=Options(wait_result=True), custom_data=""))
+    lengths = "SELECT state, OCTET_LENGTH(state) FROM dtm_transaction"
+    ((before, room),) = run(mysql_store, mariadb, lengths)
+    call = Attempt(tx.created_at + 9_999, 9_999, Outcome.SUCCESS)
+    answered = {"started": 1, "answered": 1, "started_at": call.time, "ended_at": call.time + 9_999, "log": (call,)}
+    done = replace(tx.branches[0], status=BranchStatus.SUCCEED, **answered)
+    await mysql_store.save(finished(replace(tx, branches=(done, *tx.branches[1:])), at=5))
+    ((after, room_after),) = run(mysql_store, mariadb, lengths)
+    assert (len(before.strip()) < len(after.strip()), room_after) == (True, room)
+    columns = f"TABLE_SCHEMA = '{mysql_store.address.database}' AND TABLE_NAME = 'dtm_transaction'"
+    nullable = f"SELECT COLUMN_NAME FROM information_schema.COLUMNS WHERE {columns} AND IS_NULLABLE = 'YES'"
+    assert run(mysql_store, mariadb, nullable) == (("found_due",),)
 
 
 @pytest.mark.gen_test

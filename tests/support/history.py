@@ -15,6 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from dtm.core.store.mysql_sql import NEVER
+
 TAG_BITS = 24
 Query = Callable[[str], Sequence[tuple]]
 """Runs a statement in a coordinator's database."""
@@ -235,15 +237,15 @@ AUDIT = (
         number BIGINT PRIMARY KEY, gid VARBINARY(512), status_before INT, status INT, expected BIGINT, version BIGINT,
         owner_before VARCHAR(128), owner VARCHAR(128), doubt INT, finished BIGINT,
         state LONGTEXT) CHARACTER SET utf8mb4""",
-    """CREATE TRIGGER audit_made AFTER INSERT ON dtm_transaction FOR EACH ROW INSERT INTO audit VALUES (
+    f"""CREATE TRIGGER audit_made AFTER INSERT ON dtm_transaction FOR EACH ROW INSERT INTO audit VALUES (
         NEXT VALUE FOR audit_order, NEW.gid, 0, NEW.status, 0, NEW.version, '', NEW.owner, 0,
-        NEW.finished_at, NEW.state)""",
-    """CREATE TRIGGER audit_changed AFTER UPDATE ON dtm_transaction FOR EACH ROW
+        NULLIF(NEW.finished_at, {NEVER}), NEW.state)""",
+    f"""CREATE TRIGGER audit_changed AFTER UPDATE ON dtm_transaction FOR EACH ROW
         IF (OLD.status, OLD.version, OLD.owner, OLD.doubt, OLD.state, OLD.request)
             <> (NEW.status, NEW.version, NEW.owner, NEW.doubt, NEW.state, NEW.request) THEN
             INSERT INTO audit VALUES (
                 NEXT VALUE FOR audit_order, NEW.gid, OLD.status, NEW.status, OLD.version, NEW.version,
-                OLD.owner, NEW.owner, NEW.doubt, NEW.finished_at, NEW.state);
+                OLD.owner, NEW.owner, NEW.doubt, NULLIF(NEW.finished_at, {NEVER}), NEW.state);
         END IF""",
 )
 """An audit trail in the database. A sequence and not AUTO_INCREMENT, for the product uses LAST_INSERT_ID."""

@@ -31,7 +31,10 @@ def next_version(version: int, rng: random.Random) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Hold:
-    """Who holds the row from now on: `owner` with a lease until `due_at`, or "" and the schedule (None: not due)."""
+    """Who holds the row from now on: `owner` with a lease until `due_at`, or "" and the schedule (None: not due).
+
+    An owner token has at most 24 ASCII characters.
+    """
 
     owner: str
     due_at: int | None

@@ -6,8 +6,9 @@ in document order: steps and payloads are stored once. A payload is text when it
 
 state: `{"options", "custom_data", "branches": [{...}, ...], "questions", "reason", "result", "next_at", "trouble"}`,
 without what is not there; its branches stand in the order of the request's. One that took a single call, which
-succeeded, is only `[when it began, duration]` (ms): most are, and a database logs every byte twice. A save writes this
-document only, so that payloads are not written again; only registerBranch appends to the other.
+succeeded, is only `[when it began, duration]` (ms, from the transaction's beginning): most are, and a database logs
+every byte twice. A save writes this document only, so that payloads are not written again; only
+registerBranch appends to the other.
 """
 
 from __future__ import annotations
@@ -65,12 +66,12 @@ def encode_state(tx: Transaction) -> bytes:
     document: dict[str, Any] = {}
     if tx.options != _OPTIONS:
         document["options"] = _options(tx.options)
-    standings = [_standing(branch) for branch in tx.branches]
+    standings = [_standing(branch, tx.created_at) for branch in tx.branches]
     if any(standings):
         document["branches"] = standings
     if tx.questions:
         document["questions"] = [
-            [asked.branch_id, asked.op, asked.url, _payload(asked.payload, {}), _standing(asked)]
+            [asked.branch_id, asked.op, asked.url, _payload(asked.payload, {}), _standing(asked, tx.created_at)]
             for asked in tx.questions
         ]
     for name in ("custom_data", "reason", "result", "trouble"):
@@ -97,8 +98,8 @@ def decode(row: Sequence[Any]) -> Transaction:
             body=asked["body"],
             options=_read_options(stands["options"]) if "options" in stands else _OPTIONS,
             custom_data=stands.get("custom_data", ""),
-            branches=_branches(asked, stands),
-            questions=tuple(_branch(question[:4], question[4], ()) for question in stands.get("questions", ())),
+            branches=_branches(asked, stands, created_at),
+            questions=tuple(_branch(put[:4], put[4], (), created_at) for put in stands.get("questions", ())),
             reason=stands.get("reason", ""),
             result=stands.get("result", ""),
             next_at=stands.get("next_at"),
@@ -185,9 +186,9 @@ def _payload(payload: bytes, places: Mapping[str, int]) -> str | int | dict[str,
     return places.get(text, text)
 
 
-def _standing(branch: Branch) -> dict[str, Any] | list[int]:
+def _standing(branch: Branch, origin: int) -> dict[str, Any] | list[int]:
     if _took_one_call(branch):
-        return [branch.log[0].time, branch.log[0].duration_ms]
+        return [branch.log[0].time - origin, branch.log[0].duration_ms]
     standing: dict[str, Any] = {}
     if branch.status is not BranchStatus.PREPARED:
         standing["status"] = branch.status
@@ -227,15 +228,17 @@ def _took_one_call(branch: Branch) -> bool:
     )
 
 
-def _branches(asked: Mapping[str, Any], stands: Mapping[str, Any]) -> tuple[Branch, ...]:
+def _branches(asked: Mapping[str, Any], stands: Mapping[str, Any], origin: int) -> tuple[Branch, ...]:
     branches = asked.get("branches", ())
     strings = list(_distinct_strings(asked["body"])) if branches else ()
     standings = stands.get("branches") or [{}] * len(branches)
     pairs = zip(branches, standings, strict=True)
-    return tuple(_branch(branch, standing, strings) for branch, standing in pairs)
+    return tuple(_branch(branch, standing, strings, origin) for branch, standing in pairs)
 
 
-def _branch(asked: Sequence[Any], standing: Mapping[str, Any] | list[int], strings: Sequence[str]) -> Branch:
+def _branch(
+    asked: Sequence[Any], standing: Mapping[str, Any] | list[int], strings: Sequence[str], origin: int
+) -> Branch:
     branch_id, op, url, payload = asked
     if isinstance(url, int):
         url = strings[url]
@@ -243,9 +246,10 @@ def _branch(asked: Sequence[Any], standing: Mapping[str, Any] | list[int], strin
         payload = strings[payload]
     data = payload.encode() if isinstance(payload, str) else b64decode(payload["b64"], validate=True)
     if isinstance(standing, list):
-        time, duration_ms = standing
-        if (type(time), type(duration_ms)) != (int, int):
+        after, duration_ms = standing
+        if (type(after), type(duration_ms)) != (int, int):
             raise TypeError(f"a call is {standing!r}")
+        time = origin + after
         log, ended = (Attempt(time, duration_ms, Outcome.SUCCESS),), time + duration_ms
         return Branch(branch_id, op, url, data, BranchStatus.SUCCEED, 1, 0, time, ended, "", None, log, 1)
     if not standing:

@@ -35,8 +35,15 @@ _BY_DUE = "dtm_transaction FORCE INDEX (dtm_transaction_due)"
 _BY_FINISHED = "dtm_transaction FORCE INDEX (dtm_transaction_finished)"
 _ITS_ROW = "STRAIGHT_JOIN dtm_transaction AS t FORCE INDEX (PRIMARY) ON t.id = found.id"
 
+NEVER = 2**63 - 1
+"""A time that is none: rows that get a time, or lose it, keep their length, and so are overwritten in place."""
+
 # `doubt`: bit 0 is the mark, bit 1 what the last claim found.
-_COLUMNS = ", ".join("doubt & 1" if column == "doubt" else column for column in COLUMNS)
+_READ = {"doubt": "doubt & 1", "due_at": f"NULLIF(due_at, {NEVER})", "finished_at": f"NULLIF(finished_at, {NEVER})"}
+_COLUMNS = ", ".join(_READ.get(column, column) for column in COLUMNS)
+
+ROOM, ROOM_PER_BRANCH = 56, 8
+"""Bytes that a state gets at least: as many as it has when all has gone well."""
 
 LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
 """The database's time in microseconds, and the longest statement in bytes."""
@@ -44,13 +51,18 @@ LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
 KINDS = f"""
     SELECT found.trans_type, found.status, found.number, t.created_at FROM (
         SELECT trans_type, status, count(*) AS number, MIN(id) AS id FROM {_BY_FINISHED}
-        WHERE finished_at IS NULL AND status < {FIRST_FINAL} GROUP BY status, trans_type) AS found {_ITS_ROW}"""
+        WHERE finished_at = {NEVER} AND status < {FIRST_FINAL} GROUP BY status, trans_type) AS found {_ITS_ROW}"""
 """trans_type, status, how many, created_at of the oldest: of the unfinished, from an index that has the ids as well."""
 
 
-def number(value: int | None) -> str:
-    """An integer, or NULL."""
-    return "NULL" if value is None else str(int(value))
+def number(value: int) -> str:
+    """An integer."""
+    return str(int(value))
+
+
+def moment(time: int | None) -> str:
+    """A time, or none."""
+    return str(NEVER if time is None else int(time))
 
 
 def blob(value: bytes) -> str:
@@ -82,10 +94,15 @@ def _row(item: Insert) -> str:
     tx = item.tx
     values = (
         number(tx.id), blob(utf8(tx.gid)), text(tx.trans_type), text(tx.protocol_version),
-        number(STATUS_CODE[tx.status]), number(tx.version), text(tx.owner), number(tx.doubt), number(tx.due_at),
-        number(tx.created_at), number(tx.updated_at), number(tx.finished_at), text(item.request), text(item.state),
+        number(STATUS_CODE[tx.status]), number(tx.version), text(tx.owner), number(tx.doubt), moment(tx.due_at),
+        number(tx.created_at), number(tx.updated_at), moment(tx.finished_at), text(item.request), _state(item),
     )  # fmt: skip
     return f"({', '.join(values)})"
+
+
+def _state(item: Insert | Update) -> str:
+    """The state document, with spaces behind it: what it grows by on the usual way must not make the row longer."""
+    return text(item.state.ljust(ROOM + ROOM_PER_BRANCH * len(item.tx.branches)))
 
 
 def updates(items: Sequence[Update], offset: int) -> str:
@@ -94,12 +111,12 @@ def updates(items: Sequence[Update], offset: int) -> str:
     columns = {
         "status": {item.tx.id: number(STATUS_CODE[item.tx.status]) for item in items},
         "version": {item.tx.id: number(item.version) for item in items},
-        "finished_at": {item.tx.id: number(item.tx.finished_at) for item in items},
-        "state": {item.tx.id: text(item.state) for item in items},
+        "finished_at": {item.tx.id: moment(item.tx.finished_at) for item in items},
+        "state": {item.tx.id: _state(item) for item in items},
         "request": {item.tx.id: text(item.request) for item in items if item.request is not None},
         "doubt": {item.tx.id: number(item.change.doubt) for item in items if item.change.doubt is not None},
         "owner": {row_id: text(hold.owner) for row_id, hold in held.items()},
-        "due_at": {row_id: number(hold.due_at) for row_id, hold in held.items()},
+        "due_at": {row_id: moment(hold.due_at) for row_id, hold in held.items()},
     }
     changes = [_change(column, values, len(items)) for column, values in columns.items() if values]
     versions = _pairs((item.tx.id, number(item.change.expect)) for item in items)
@@ -159,7 +176,7 @@ def claimed(owner: str, until: int | None) -> str:
 
     until: the lease's end; None when it is not known: then all rows that are ever due are gone through.
     """
-    due = "due_at IS NOT NULL" if until is None else f"due_at = {until}"
+    due = f"due_at < {NEVER}" if until is None else f"due_at = {until}"
     return f"""
         SELECT {_COLUMNS}, doubt >> 1, found_due FROM dtm_transaction
         WHERE {due} AND owner = {text(owner)} ORDER BY found_due, id"""
@@ -182,7 +199,7 @@ def release(gid: str | None, offset: int) -> str:
 
 def renew(held: Mapping[int, str], lease: int, offset: int, *, wait: bool) -> str:
     """Lengthen leases to `lease` ms from now. Without `wait`, rows that somebody holds a lock on are left out."""
-    longer = f"due_at = GREATEST(COALESCE(due_at, 0), {NOW} + {lease + offset})"
+    longer = f"due_at = GREATEST(COALESCE(NULLIF(due_at, {NEVER}), 0), {NOW} + {lease + offset})"
     if wait:
         return f"UPDATE {_BY_ID} SET {longer} WHERE {_held(held)}"
     # The limit keeps the inner query apart: merged into the outer one it would wait.
@@ -202,7 +219,7 @@ def make_due(later_than: int, limit: int, offset: int) -> str:
     return f"""
         UPDATE (
             SELECT id FROM {_BY_DUE}
-            WHERE due_at > {NOW} + {later_than + offset} AND owner = '' AND status < {FIRST_FINAL}
+            WHERE due_at > {NOW} + {later_than + offset} AND due_at < {NEVER} AND owner = '' AND status < {FIRST_FINAL}
             ORDER BY due_at LIMIT {max(limit, 0)} FOR UPDATE SKIP LOCKED) AS found {_ITS_ROW}
         SET t.due_at = {NOW} + {offset}"""
 
@@ -231,7 +248,7 @@ def scan(wanted: Filter, below: int | None, limit: int) -> str:
     if wanted.unfinished:
         conditions.append(f"status < {FIRST_FINAL}")
     if wanted.unfinished or (wanted.status and code < FIRST_FINAL):
-        conditions.append("finished_at IS NULL")  # so that the index of unfinished rows can be used
+        conditions.append(f"finished_at = {NEVER}")  # so that the index of unfinished rows can be used
     if wanted.trans_type:
         conditions.append(f"trans_type = {text(wanted.trans_type)}")
     if wanted.created_from is not None:
@@ -252,7 +269,7 @@ def next_versions(trans_type: str, version: str) -> str:
     """The first (trans_type, version) behind this one, for each status that is not final: two looks into the index."""
     return " UNION ALL ".join(
         f"""(SELECT trans_type, protocol_version FROM {_BY_FINISHED}
-        WHERE finished_at IS NULL AND status = {code} AND {where} LIMIT 1)"""
+        WHERE finished_at = {NEVER} AND status = {code} AND {where} LIMIT 1)"""
         for code in range(1, FIRST_FINAL)
         for where in (  # an order that names what is fixed anyway would make MariaDB sort
             f"trans_type = {text(trans_type)} AND protocol_version > {text(version)} ORDER BY protocol_version",
