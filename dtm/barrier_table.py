@@ -57,7 +57,7 @@ async def _opened(url: str) -> AsyncIterator[Any]:
     except StartupError:
         raise
     except Exception as error:  # of drivers that may not be installed
-        where = parts.path if parts.scheme == "sqlite" else parts.hostname
+        where = parts.path[1:] if parts.scheme == "sqlite" else parts.hostname
         raise StartupError(f"--db: {parts.scheme} {where}: {' '.join(str(error).split())}") from error
     finally:
         if connection is not None:

@@ -24,8 +24,9 @@ T = TypeVar("T")
 class AsyncClient(BaseClient):
     """Speaks to a coordinator, or to the one of several that answers. Tasks of one event loop may share it.
 
-    url: one or more base urls. token: a bearer token. timeout: s that one answer may take; a request that has none is
-    sent again, `tries` times in all. http: an httpx.AsyncClient of your own (TLS, proxies, limits); close it yourself.
+    url: one or more base urls. token: a bearer token. timeout: s that one answer may take, of which 5 to connect; a
+    request that has none is sent again, `tries` times in all. http: an httpx.AsyncClient of your own (TLS, proxies,
+    limits); close it yourself.
     """
 
     def __init__(
@@ -133,7 +134,7 @@ class AsyncClient(BaseClient):
         headers = dict(step.headers)
         try:
             got = await self._http.request(
-                step.method, step.url, content=step.content, headers=headers, timeout=self._seconds(step)
+                step.method, step.url, content=step.content, headers=headers, timeout=self._timeouts(step)
             )
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise trouble(error) from error

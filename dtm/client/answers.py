@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from dtm.client.errors import (
@@ -35,8 +35,8 @@ class Transaction:
     trans_type: str
     status: str
     reason: str
-    branches: tuple[Mapping[str, Any], ...]
-    raw: Mapping[str, Any]
+    branches: tuple[Mapping[str, Any], ...] = field(repr=False)
+    raw: Mapping[str, Any] = field(repr=False)
 
     @property
     def final(self) -> bool:

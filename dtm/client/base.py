@@ -12,6 +12,8 @@ import httpx
 from dtm.client.flows import API, Lost, NotSent, Send, Wire
 
 TIMEOUT = 30.0
+CONNECT = 5.0
+"""A machine that is gone does not refuse; so long until the next coordinator is tried."""
 TRIES = 6
 
 _NOT_SENT = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.UnsupportedProtocol, httpx.InvalidURL)
@@ -30,9 +32,10 @@ class BaseClient:
         self.wire = Wire([base_url(each) for each in urls], token, tries)
         self._timeout = timeout
 
-    def _seconds(self, step: Send) -> float:
-        """How long this request may take."""
-        return self._timeout if step.most is None else min(self._timeout, step.most)
+    def _timeouts(self, step: Send) -> httpx.Timeout:
+        """How long this request may take, and how much of it the connecting."""
+        seconds = self._timeout if step.most is None else min(self._timeout, step.most)
+        return httpx.Timeout(seconds, connect=min(seconds, CONNECT))
 
 
 def base_url(url: object) -> str:

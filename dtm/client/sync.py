@@ -24,10 +24,11 @@ T = TypeVar("T")
 
 class Client(BaseClient):
     """Speaks to a coordinator, or to the one of several that answers. Threads may share it, and forked processes.
+    Where an event loop runs, AsyncClient belongs: this one stops the loop while it waits.
 
-    url: one or more base urls. token: a bearer token. timeout: s that one answer may take; a request that has none is
-    sent again, `tries` times in all. http: an httpx.Client of your own (TLS, proxies, limits); close it yourself,
-    and share it with no forked process.
+    url: one or more base urls. token: a bearer token. timeout: s that one answer may take, of which 5 to connect; a
+    request that has none is sent again, `tries` times in all. http: an httpx.Client of your own (TLS, proxies, limits);
+    close it yourself, and share it with no forked process.
     """
 
     def __init__(
@@ -131,7 +132,7 @@ class Client(BaseClient):
         headers = dict(step.headers)
         try:
             got = self._connections().request(
-                step.method, step.url, content=step.content, headers=headers, timeout=self._seconds(step)
+                step.method, step.url, content=step.content, headers=headers, timeout=self._timeouts(step)
             )
         except (httpx.TransportError, httpx.InvalidURL) as error:
             raise trouble(error) from error

@@ -71,4 +71,4 @@ def test_what_cannot_be_done_is_one_clear_line(dtm: Callable[..., Ran], tmp_path
     missing = create("postgresql://u:secret@127.0.0.1/x", PYTHONPATH=str(tmp_path))
     assert missing == "PostgreSQL needs psycopg here: pip install 'psycopg[binary]'"
     young = refusal(dtm("barrier", "purge", "--db", "sqlite:///p.db", "--older-than", "1d"))
-    assert "at least 2 days" in young
+    assert young.startswith("sqlite p.db: expected an age of at least 2 days")

@@ -23,6 +23,7 @@ from dtm.client import (
     OutcomeUnknown,
     ParticipantError,
     Unreachable,
+    base,
 )
 from tests.client.middle import Middle
 from tests.support.coordinator import Coordinator
@@ -145,6 +146,15 @@ def test_nobody_who_listens_is_named(make_client: Any) -> None:
     other = "http://127.0.0.1:2"
     with pytest.raises(Unreachable, match=f"in 3 tries: {NOBODY}: Connect.*; {other}: Connect"):
         make_client([NOBODY, other], tries=3).query("g")
+
+
+def test_a_coordinator_that_cannot_even_be_connected_to_is_left_soon(
+    make_client: Any, shared: Coordinator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(base, "CONNECT", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        client = make_client([f"https://127.0.0.1:{silent.getsockname()[1]}", shared.url], timeout=600)
+        assert client.new_gid()
 
 
 def test_a_wait_is_over_in_time(make_client: Any, client: Any, participants: Participants) -> None:

@@ -54,6 +54,7 @@ def test_a_saga_under_way_is_ongoing_and_can_be_waited_for(client: Any, particip
         saga.submit()
     ended = client.wait(saga.gid)
     assert (ended.status, ended.trans_type, ended.final) == ("succeed", "saga", True)
+    assert repr(ended) == f"Transaction(gid='{saga.gid}', trans_type='saga', status='succeed', reason='')"
     with pytest.raises(Conflict) as caught:
         saga.submit()
     assert caught.value.status == "succeed"
