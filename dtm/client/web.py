@@ -20,7 +20,8 @@ def participant(target: P) -> P:
     """Have an application answer by what its handlers raise; the application.
 
     It is one of FastAPI, Starlette, Flask (or a Blueprint) or aiohttp; of Tornado it is a class of handlers, which this
-    can decorate. What is neither Failure nor Ongoing is left to the framework, which logs it and answers 500.
+    can decorate. What is neither Failure nor Ongoing, such as an ExceptionGroup with one inside, is left to the
+    framework, which logs it and answers 500. That, and also FastAPI's own 422, is no refusal: the call comes again.
     TypeError: it is nothing of these.
     """
     if hasattr(target, "add_exception_handler"):

@@ -26,7 +26,8 @@ class Barrier:
 
     Its rows and the business are one transaction, whatever the connection's autocommit setting is: both are committed,
     or, after any error, neither is, and the connection can be used on. So no transaction may be open on the connection
-    before (RuntimeError): what it has done already would not be guarded. The business neither commits nor rolls back.
+    before (RuntimeError): what it has done already would not be guarded. With SQLAlchemy, and with psycopg unless it is
+    in autocommit, a SELECT has opened one. The business neither commits nor rolls back.
 
     Several guarded blocks of one handler are told apart by their order, 01, 02 ...: a repeated call, and the one that
     undoes it, must have as many of them in the same order. So one is over before the next one begins, and after an
