@@ -7,9 +7,10 @@ import logging
 from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
 
 from dtm.core.bell import Bell
+from dtm.core.logs import about
 from dtm.core.model import Branch, Key, Outcome
 from dtm.core.node import Node
 from dtm.core.row import Landing, Row
@@ -26,7 +27,8 @@ class Flight:
 
     sent_at, sent_boot: when that was (ms, and on the boot clock); before, when it was wished, and when it began to wait
     for slot and connection. unwanted: the plan no longer asks for it; a call that finds its kept connection dead is
-    then not sent on another one.
+    then not sent on another one. task, cut_off: what flies it, and how to end that: a task that goes the long way, or a
+    call that has left at once and holds a slot of `host`.
     """
 
     branch: Branch
@@ -34,7 +36,9 @@ class Flight:
     timeout: float
     sent_at: int
     sent_boot: float = 0.0
-    under_way: asyncio.Future[Any] | None = None
+    host: str = ""
+    task: asyncio.Task[None] | None = None
+    cut_off: Callable[[], object] | None = None
     sent: bool = False
     withdrawn: bool = False
     unwanted: bool = False
@@ -58,7 +62,7 @@ class Flights:
         self._gate = gate
         self._bell = bell
         self._flying: dict[Key, Flight] = {}
-        self._leaving: set[Flight] = set()
+        self._leaving: set[asyncio.Task[None]] = set()
         self.landed: deque[Landing | Key] = deque()
         """What came down since the pass last looked: a landing, or the key of a wish that found no slot."""
 
@@ -87,40 +91,36 @@ class Flights:
         self._flying[branch.key] = flight
         if not self._leave_at_once(flight):
             flight.sent_boot = self._node.clock.boot()
-            flight.under_way = asyncio.get_running_loop().create_task(self._fly(flight))
+            flight.task = asyncio.get_running_loop().create_task(self._fly(flight))
 
     def _leave_at_once(self, flight: Flight) -> bool:
         """Send the call if nothing has to be waited for: the common case, which needs no task of its own."""
-        node, host = self._node, self._node.transport.host_of(flight.branch.url)
-        if not node.slots.take(host):
+        node, outgoing = self._node, self._outgoing(flight)
+        flight.host = node.transport.host_of(outgoing.url)
+        if not node.slots.take(flight.host):
             return False
-        reply = None
         try:
-            reply = node.transport.begin(self._outgoing(flight), lambda: self._gate(flight))
+            flight.cut_off = node.transport.begin(outgoing, partial(self._gate, flight), partial(self._over, flight))
         except (NotSent, Withdrawn):
-            return False  # the long way looks again, waits for what there is to wait for, and tells what is wrong
+            pass  # the long way looks again, waits for what there is to wait for, and tells what is wrong
         finally:
-            if reply is None:
-                node.slots.release(host)
-        if reply is None:
-            return False
-        flight.under_way = reply
-        reply.add_done_callback(lambda reply: self._over(flight, host, reply))
-        return True
+            if flight.cut_off is None:
+                node.slots.release(flight.host)
+        return flight.cut_off is not None
 
-    def _over(self, flight: Flight, host: str, reply: asyncio.Future[Reply]) -> None:
-        self._node.slots.release(host)
-        self._node.tally.in_flight -= 1
-        self._leaving.discard(flight)
-        if reply.cancelled():
-            return
-        error = reply.exception()
-        if error is None:
-            self._down(flight, self._landing(flight, *outcome_of(reply.result(), words=self._node.reply_words)))
-        elif isinstance(error, CallFailed):
-            self._down(flight, self._landing(flight, Outcome.ERROR, str(error)))
+    def _over(self, flight: Flight, result: Reply | BaseException) -> None:
+        self._ended(flight)
+        if isinstance(result, Reply):
+            news = self._landing(flight, *outcome_of(result, words=self._node.reply_words))
+        elif isinstance(result, CallFailed):
+            news = self._landing(flight, Outcome.ERROR, str(result))
         else:
-            self._down(flight, self._broken(flight, error))
+            news = self._broken(flight, result)
+        self._down(flight, news)
+
+    def _ended(self, flight: Flight) -> None:
+        self._node.slots.release(flight.host)
+        self._node.tally.in_flight -= 1
 
     def keep_only(self, wanted: set[Key]) -> None:
         """Withdraw the wishes that are no longer wanted; what has been sent flies on, but is not sent once more."""
@@ -132,17 +132,20 @@ class Flights:
     def _withdraw(self, flight: Flight) -> None:
         flight.withdrawn = True
         del self._flying[flight.branch.key]
-        self._leaving.add(flight)
-        if flight.under_way is not None:
-            flight.under_way.cancel()
+        if flight.task is not None:
+            self._leaving.add(flight.task)
+            flight.task.add_done_callback(self._leaving.discard)
+            flight.task.cancel()
+        elif flight.cut_off is not None:
+            flight.cut_off()
+            self._ended(flight)
 
     async def abandon(self) -> None:
         """Cut everything off: what has been sent is in doubt, and nobody here will hear of it."""
         for flight in list(self._flying.values()):
             self._withdraw(flight)
-        leaving = [flight.under_way for flight in self._leaving if flight.under_way is not None]
-        if leaving:
-            await asyncio.gather(*leaving, return_exceptions=True)
+        if self._leaving:
+            await asyncio.gather(*self._leaving, return_exceptions=True)
 
     async def _fly(self, flight: Flight) -> None:
         """The long way: queue for a slot, connect, call."""
@@ -151,7 +154,6 @@ class Flights:
         except Exception as error:
             news = self._broken(flight, error)
         finally:
-            self._leaving.discard(flight)
             if flight.sent:
                 self._node.tally.in_flight -= 1
         self._down(flight, news)
@@ -181,7 +183,7 @@ class Flights:
             return branch.key
         try:
             await self._ready()
-            reply = await node.transport.call(self._outgoing(flight), lambda: self._gate(flight))
+            reply = await node.transport.call(self._outgoing(flight), partial(self._gate, flight))
             outcome, text = outcome_of(reply, words=node.reply_words)
         except Withdrawn:
             return None
@@ -209,7 +211,8 @@ class Flights:
         return Landing(flight.branch.key, outcome, text, flight.sent_at, duration, flight.sent)
 
     def _broken(self, flight: Flight, error: BaseException) -> Landing:
-        log.error("a call broke off: gid=%s", self._row.tx.gid, exc_info=error)
+        gid = self._row.tx.gid
+        log.error("a call broke off: gid=%s", gid, exc_info=error, extra=about(gid))
         return Landing(flight.branch.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
 
     def _patience(self) -> float:

@@ -6,11 +6,12 @@ import asyncio
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from functools import partial
 from urllib.parse import parse_qs, urlsplit
 
 from dtm.core.model import Key
 from dtm.core.protocol import Protocol
-from dtm.core.transport.base import CallFailed, NotSent, Outgoing, Reply, Transport, Withdrawn
+from dtm.core.transport.base import CallFailed, NotSent, Outgoing, Over, Reply, Transport, Withdrawn
 from dtm.testing.history import History
 from dtm.testing.loop import VirtualLoop, elsewhere
 
@@ -78,7 +79,7 @@ class Replies:
         self._count(key)
         return await self._serve(node, key, kind, outgoing.timeout)
 
-    def begin(self, node: str, outgoing: Outgoing, gate: Callable[[], bool]) -> asyncio.Future[Reply] | None:
+    def begin(self, node: str, outgoing: Outgoing, gate: Callable[[], bool], over: Over) -> Callable[[], object] | None:
         """One call at once, as on a kept connection; most of the time there is none."""
         key = _key(outgoing)
         if self._faults.lag and self._rng.random() < 0.7:
@@ -89,7 +90,9 @@ class Replies:
         if not gate():
             raise Withdrawn
         self._count(key)
-        return self._loop.create_task(self._serve(node, key, kind, outgoing.timeout))
+        call = self._loop.create_task(self._serve(node, key, kind, outgoing.timeout))
+        call.add_done_callback(partial(_ended, over))
+        return call.cancel
 
     def _delay(self) -> float:
         return self._rng.choice(DELAYS) if self._faults.lag else 0.0
@@ -151,8 +154,14 @@ class Replies:
 
 
 def _key(outgoing: Outgoing) -> Key:
-    query = parse_qs(urlsplit(outgoing.url).query)
+    query = parse_qs(outgoing.query)
     return query["branch_id"][0], query["op"][0]
+
+
+def _ended(over: Over, call: asyncio.Task[Reply]) -> None:
+    if not call.cancelled():
+        error = call.exception()
+        over(call.result() if error is None else error)
 
 
 class _Way(Transport):
@@ -170,9 +179,9 @@ class _Way(Transport):
         """Every url is somebody's."""
         return None
 
-    def begin(self, outgoing: Outgoing, gate: Callable[[], bool]) -> asyncio.Future[Reply] | None:
+    def begin(self, outgoing: Outgoing, gate: Callable[[], bool], over: Over) -> Callable[[], object] | None:
         """Pass it on."""
-        return self._replies.begin(self._node, outgoing, gate)
+        return self._replies.begin(self._node, outgoing, gate, over)
 
     async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """Pass it on."""

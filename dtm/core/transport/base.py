@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ def no_epoch() -> int:
 class Outgoing:
     """One call, ready to be sent. `timeout` in seconds: for connecting, and again from first byte to whole reply.
 
+    url: all but the last parameters, which are its `query`: escaped, and different from call to call.
     epoch: tells, directly before the first byte, a number that never falls from call to call of one transaction,
     whoever makes them; sent as `dtm-epoch`, so that a participant can tell a stale coordinator (I-LEASE-3). 0: none.
     """
@@ -27,6 +27,7 @@ class Outgoing:
     body: bytes
     timeout: float
     epoch: Callable[[], int] = no_epoch
+    query: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,10 @@ class CallFailed(Exception):
     """The call was begun and has no usable reply: time-out, reset, garbage, too long. It may have been carried out."""
 
 
+Over = Callable[[Reply | BaseException], None]
+"""Hears how a call ended: the reply, or why there is none: a CallFailed, or a fault of the coordinator's own."""
+
+
 class Transport(ABC):
     """A way to call participants."""
 
@@ -69,11 +74,11 @@ class Transport(ABC):
         sending may have been heard. Raises NotSent, Withdrawn or CallFailed.
         """
 
-    def begin(self, outgoing: Outgoing, gate: Callable[[], bool]) -> asyncio.Future[Reply] | None:
+    def begin(self, outgoing: Outgoing, gate: Callable[[], bool], over: Over) -> Callable[[], object] | None:
         """Begin a call at once, if all that it takes is at hand; None: nothing was done, so use `call`.
 
-        The future holds what `call` would return or raise; whoever cancels it cuts the call off. Raises NotSent and
-        Withdrawn.
+        `over` is called, later, with what `call` would return or raise. What is returned cuts the call off: `over` is
+        then not called any more. Raises NotSent and Withdrawn.
         """
         return None
 

@@ -6,16 +6,15 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
-from dtm.core.transport.base import CallFailed, Reply
+from dtm.core.transport.base import CallFailed, Over
 from dtm.core.transport.reply import ReplyReader
+
+RESOLUTION = 0.001
+"""Seconds by which a timer of the event loop may come early."""
 
 
 class NoReplyBegun(CallFailed):
     """The connection ended before any byte of the reply."""
-
-
-Again = Callable[["asyncio.Future[Reply]"], None]
-"""Takes over a call whose connection ended before any byte of the reply: its future is still to be fulfilled."""
 
 
 class Connection(asyncio.Protocol):
@@ -31,35 +30,38 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = ReplyReader()
         self._transport: asyncio.Transport | None = None
-        self._waiter: asyncio.Future[Reply] | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._again: Again | None = None
+        self._over: Over | None = None
+        self._timeout = self._deadline = 0.0
+        self._alarm: asyncio.TimerHandle | None = None
+        self._alarm_at = 0.0
         self.used = False
         self.idle_since = 0.0
 
     @property
     def usable(self) -> bool:
         """Whether a call may be sent now: open, and no reply is awaited."""
-        return self._waiter is None and self._transport is not None and not self._transport.is_closing()
+        return self._over is None and self._transport is not None and not self._transport.is_closing()
 
-    def send(self, request: bytes, timeout: float, again: Again | None = None) -> asyncio.Future[Reply]:
-        """Write a request at once; the future holds the reply, or a CallFailed after `timeout` seconds.
+    def send(self, request: bytes, timeout: float, over: Over) -> None:
+        """Write a request at once; `over` is told the reply, or a CallFailed after `timeout` seconds.
 
-        The connection must be usable. Whoever stops waiting for the future closes the connection. `again` is used only
-        if the connection has carried a call before: that it was dead already says nothing about the peer.
+        The connection must be usable. When `over` is called, it is usable again or closed.
         """
         assert self._transport is not None
-        self._again = again if self.used else None
         self.used = True
         self._reader.start()
-        self._waiter = waiter = self._loop.create_future()
-        self._timer = self._loop.call_later(timeout, self._timed_out, timeout)
+        self._over = over
+        self._watch(timeout)
         self._transport.write(request)
-        return waiter
 
     def close(self) -> None:
         """Close at once, without ceremony. Idempotent."""
         self._end(CallFailed("the coordinator closed the connection"))
+
+    def cut_off(self) -> None:
+        """Close, and tell nobody."""
+        self._over = None
+        self.close()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Called by the event loop."""
@@ -69,7 +71,7 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Called by the event loop. Bytes that nobody asked for end the connection."""
-        if self._waiter is None:
+        if self._over is None:
             self.close()
             return
         try:
@@ -78,18 +80,25 @@ class Connection(asyncio.Protocol):
             self._end(failure)
             return
         if reply is not None:
-            self._answer(reply)
+            over, self._over = self._over, None
             if not self._reader.keep_alive:
                 self.close()
+            over(reply)
 
     def eof_received(self) -> None:
         """Called by the event loop: the peer will send no more."""
-        if self._waiter is not None and self._reader.began:
-            try:
-                self._answer(self._reader.finish())
-            except CallFailed as failure:
-                self._end(failure)
-        self._end(NoReplyBegun("connection closed before the reply began"))
+        over = self._over
+        if over is None or not self._reader.began:
+            self._end(NoReplyBegun("connection closed before the reply began"))
+            return
+        try:
+            reply = self._reader.finish()
+        except CallFailed as failure:
+            self._end(failure)
+            return
+        self._over = None
+        self.close()
+        over(reply)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Called by the event loop."""
@@ -97,31 +106,38 @@ class Connection(asyncio.Protocol):
             self._end(CallFailed("connection reset before the reply was complete"))
         else:
             self._end(NoReplyBegun("connection reset before the reply began"))
+        if self._alarm is not None:
+            self._alarm.cancel()
         self._transport = None
         self._lost(self)
 
-    def _timed_out(self, timeout: float) -> None:
-        self._end(CallFailed(f"no reply within {timeout:g} s"))
+    def _watch(self, timeout: float) -> None:
+        """Have an alarm by the call's deadline. That of an earlier call will do: it looks, and is set anew."""
+        self._timeout = timeout
+        self._deadline = self._loop.time() + timeout
+        if self._alarm is not None:
+            if self._alarm_at <= self._deadline:
+                return
+            self._alarm.cancel()
+        self._set_alarm()
 
-    def _answer(self, reply: Reply) -> None:
-        waiter = self._take_waiter()
-        if waiter is not None:
-            waiter.set_result(reply)
+    def _set_alarm(self) -> None:
+        self._alarm_at = self._deadline
+        self._alarm = self._loop.call_at(self._deadline, self._rings)
+
+    def _rings(self) -> None:
+        self._alarm = None
+        if self._over is None:
+            return
+        if self._deadline > self._loop.time() + RESOLUTION:
+            self._set_alarm()
+        else:
+            self._end(CallFailed(f"no reply within {self._timeout:g} s"))
 
     def _end(self, failure: CallFailed) -> None:
         """Close, and let a call that still waits fail with this."""
-        waiter = self._take_waiter()
-        if waiter is not None and self._again is not None and isinstance(failure, NoReplyBegun):
-            self._again(waiter)
-        elif waiter is not None:
-            waiter.set_exception(failure)
+        over, self._over = self._over, None
         if self._transport is not None:
             self._transport.abort()
-
-    def _take_waiter(self) -> asyncio.Future[Reply] | None:
-        """The future that still wants an answer; from here on no call is under way."""
-        waiter, self._waiter = self._waiter, None
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        return None if waiter is None or waiter.done() else waiter
+        if over is not None:
+            over(failure)

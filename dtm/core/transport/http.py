@@ -6,12 +6,11 @@ import asyncio
 import re
 import ssl
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 
 from dtm.core.transport.allow import CallbackPolicy
-from dtm.core.transport.base import CallFailed, NotSent, Outgoing, Reply, Transport, Withdrawn
-from dtm.core.transport.connection import Connection
+from dtm.core.transport.base import NotSent, Outgoing, Over, Reply, Transport
+from dtm.core.transport.exchange import Exchange, Letter
 from dtm.core.transport.origin import Origin, split
 from dtm.core.transport.pool import Pool
 from dtm.core.transport.reply import MAX_HEAD
@@ -47,12 +46,11 @@ class HttpTransport(Transport):
         )
         self._allow = allow
         self._problems = lru_cache(maxsize=1024)(self._problem)
-        self._resends: set[asyncio.Task[Reply]] = set()
 
     def host_of(self, url: str) -> str:
         """`scheme://host:port`; "" for all URLs that cannot be called."""
         try:
-            return split(url)[0].key
+            return _place(url)[0].key
         except ValueError:
             return ""
 
@@ -68,100 +66,69 @@ class HttpTransport(Transport):
                 problem = f"an address that callbacks.allow does not permit: {origin.place}"
         return problem
 
-    def begin(self, outgoing: Outgoing, gate: Callable[[], bool]) -> asyncio.Future[Reply] | None:
+    def begin(self, outgoing: Outgoing, gate: Callable[[], bool], over: Over) -> Callable[[], object] | None:
         """Begin a call at once on a kept connection, if there is one, as Transport says.
 
         One that turns out dead before any byte of the reply is replaced by a new one, once. When that cannot be had, or
         the gate has closed meanwhile, the call has failed: its first sending may have been heard.
         """
-        letter = _letter(outgoing, gate)
+        letter = _letter(outgoing)
         connection = self._pool.take(letter.origin)
-        return None if connection is None else self._send(letter, connection)
+        if connection is None:
+            return None
+        exchange = Exchange(self._pool, letter, gate, over)
+        exchange.send(connection)
+        return exchange.cut_off
 
     async def call(self, outgoing: Outgoing, gate: Callable[[], bool]) -> Reply:
         """Send one call and return its reply, as Transport says; what `begin` says holds here too."""
-        under_way = self.begin(outgoing, gate)
-        if under_way is None:
-            under_way = await self._dial_and_send(_letter(outgoing, gate))
-        return await under_way
-
-    async def _dial_and_send(self, letter: _Letter) -> asyncio.Future[Reply]:
-        return self._send(letter, await self._pool.dial(letter.origin, letter.outgoing.timeout))
-
-    def _send(self, letter: _Letter, connection: Connection) -> asyncio.Future[Reply]:
-        begins = False
+        answer: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        over = partial(_fulfil, answer)
+        cut_off = self.begin(outgoing, gate, over)
+        if cut_off is None:
+            exchange = Exchange(self._pool, _letter(outgoing), gate, over)
+            await exchange.dial_and_send()
+            cut_off = exchange.cut_off
         try:
-            if not connection.usable:
-                raise NotSent(f"connection closed before the call: {letter.origin.place}")
-            begins = letter.gate()
-            if not begins:
-                raise Withdrawn("withdrawn before it was sent")
+            return await answer
         finally:
-            if not begins:
-                self._pool.put(letter.origin, connection)
-        request = letter.start + _epoch_line(letter.outgoing.epoch()) + letter.rest
-        under_way = connection.send(request, letter.outgoing.timeout, partial(self._again, letter))
-        # Whatever is not over by then (a cancelled call) is closed there.
-        under_way.add_done_callback(lambda _: self._pool.put(letter.origin, connection))
-        return under_way
-
-    def _again(self, letter: _Letter, under_way: asyncio.Future[Reply]) -> None:
-        """Send a call once more, on a new connection, and let its future have what comes of it."""
-        task = asyncio.get_running_loop().create_task(self._sent_anew(letter))
-        self._resends.add(task)  # else only weak references would hold it
-
-        def over(task: asyncio.Task[Reply]) -> None:
-            self._resends.discard(task)
-            if under_way.done():
-                return
-            error = task.exception()
-            if error is None:
-                under_way.set_result(task.result())
-            else:
-                under_way.set_exception(error)
-
-        task.add_done_callback(over)
-        under_way.add_done_callback(lambda _: task.cancel())
-
-    async def _sent_anew(self, letter: _Letter) -> Reply:
-        try:
-            return await (await self._dial_and_send(letter))
-        except (NotSent, Withdrawn) as reason:
-            raise CallFailed(f"connection closed before the reply began; not sent again: {reason}") from reason
+            if answer.cancelled():
+                cut_off()
 
     async def close(self) -> None:
         """Close all connections; calls under way fail. Idempotent."""
         await self._pool.close()
 
 
-@dataclass(frozen=True, slots=True)
-class _Letter:
-    """One call, addressed: its bytes before and after the epoch, which is told only when it is sent."""
-
-    origin: Origin
-    start: bytes
-    rest: bytes
-    outgoing: Outgoing
-    gate: Callable[[], bool]
+def _fulfil(answer: asyncio.Future[Reply], result: Reply | BaseException) -> None:
+    if answer.done():
+        return  # nobody waits any more
+    if isinstance(result, Reply):
+        answer.set_result(result)
+    else:
+        answer.set_exception(result)
 
 
-def _letter(outgoing: Outgoing, gate: Callable[[], bool]) -> _Letter:
+def _letter(outgoing: Outgoing) -> Letter:
     """NotSent: the bytes would not be one proper request."""
     try:
-        origin, target = split(outgoing.url)
+        origin, target = _place(outgoing.url)
     except ValueError as problem:
         raise NotSent(str(problem)) from problem
-    if not _TARGET.fullmatch(target) or outgoing.method not in _METHODS:
+    if target is None or outgoing.method not in _METHODS:
         raise NotSent("illegal character in the URL, or illegal method")
     head = _head(origin.header, tuple(outgoing.headers.items()))
     body = outgoing.body
     length = f"Content-Length: {len(body)}\r\n" if body or outgoing.method != "GET" else ""
-    start = f"{outgoing.method} {target} HTTP/1.1\r\n{length}".encode("ascii")
-    return _Letter(origin, start, head + body, outgoing, gate)
+    start = f"{outgoing.method} {target}{outgoing.query} HTTP/1.1\r\n{length}".encode("ascii")
+    return Letter(origin, start, head + body, outgoing.timeout, outgoing.epoch)
 
 
-def _epoch_line(epoch: int) -> bytes:
-    return b"dtm-epoch: %d\r\n" % epoch if epoch else b""
+@lru_cache(maxsize=4096)
+def _place(url: str) -> tuple[Origin, str | None]:
+    """The origin of a URL, and its request target if that is proper; ValueError, as `split` says."""
+    origin, target = split(url)
+    return origin, target if _TARGET.fullmatch(target) else None
 
 
 @lru_cache(maxsize=256)

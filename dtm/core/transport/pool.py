@@ -43,6 +43,8 @@ class Pool:
         # The event loop keeps weak references only: what is in use must be held here.
         self._open: set[Connection] = set()
         self._dials: set[asyncio.Task[Connection]] = set()
+        self.resends: set[asyncio.Task[None]] = set()
+        """Calls that are being sent once more."""
         self._sweeper: asyncio.TimerHandle | None = None
         self._empty = asyncio.Event()
         self._closed = False

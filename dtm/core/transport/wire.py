@@ -57,7 +57,7 @@ def outgoing(
     old = f"&branch_type={op}" if branch_type else ""
     query = f"branch_id={_escape(branch.branch_id)}{old}&gid={_escape(gid)}&op={op}&trans_type={_escape(trans_type)}"
     method = "POST" if always_post or branch.payload else "GET"
-    return Outgoing(method, _stem(branch.url) + query, _headers(branch_headers), branch.payload, timeout, epoch)
+    return Outgoing(method, _stem(branch.url), _headers(branch_headers), branch.payload, timeout, epoch, query)
 
 
 @lru_cache(maxsize=1024)
