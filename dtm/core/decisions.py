@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from dtm.core.model import Branch, Status
+from dtm.core.values import quick
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Call:
     """These branches should be in flight now.
@@ -34,6 +36,7 @@ class Ask:
     branch_id: str = "00"
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Move:
     """Change the transaction's status: compare-and-set, durable before anything follows from it.

@@ -9,6 +9,7 @@ import pluggy
 
 from dtm.core.model import Outcome, Status
 from dtm.core.protocol import Protocol
+from dtm.core.values import quick
 
 PROJECT = "dtm"
 
@@ -16,6 +17,7 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
     """A transaction was created (`before` is None) or moved; the change is committed."""
@@ -29,6 +31,7 @@ class StatusChanged:
     reason: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class BranchAnswered:
     """A call of a branch, or of a question, landed and its result is committed. `attempts` counts its errors in a row.

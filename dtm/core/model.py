@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from dtm.core.values import replacer
+from dtm.core.values import quick, replacer
 
 Key = tuple[str, str]
 """A branch's identity within its transaction: `(branch_id, op)`."""
@@ -80,6 +80,7 @@ class Op:
     always_post: bool = False
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One finished call: `time` (ms, when it began), `duration_ms`, `outcome`, and what went wrong, if anything."""
@@ -90,6 +91,7 @@ class Attempt:
     error: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Branch:
     """One operation of one participant, and how it stands.
@@ -168,6 +170,7 @@ def record(branch: Branch, attempt: Attempt) -> Branch:
     return changed_branch(branch, log=log, answered=branch.answered + 1, ended_at=ended, error=error)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Options:
     """What a client may ask of one transaction (contract 1.0); zero means "the server's default". Times in seconds."""
@@ -182,6 +185,7 @@ class Options:
     retry_count: int = 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One stored row: searchable columns, what was asked, and how it stands.
@@ -233,6 +237,7 @@ class Answer:
     text: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a plan sees: the stored state of one transaction, and the time. A plan depends on nothing else.

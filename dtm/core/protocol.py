@@ -11,7 +11,7 @@ from typing import Any
 from dtm.core.decisions import Decision
 from dtm.core.lifecycle import MOVES, SUBMIT_ONLY, Verbs
 from dtm.core.model import Branch, Op, Options, Outcome, Snapshot, Status, Verb, nothing
-from dtm.core.values import replacer
+from dtm.core.values import quick, replacer
 
 Schema = Mapping[str, Any] | str
 """A JSON Schema (draft 2020-12), or the name of a file in `schemas/`."""
@@ -24,6 +24,7 @@ def _no_topic(name: str) -> None:
     return None
 
 
+@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A validated request, read-only.

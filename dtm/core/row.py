@@ -27,6 +27,7 @@ from dtm.core.model import (
     record,
 )
 from dtm.core.protocol import Protocol
+from dtm.core.values import quick
 
 QUESTION = Op(may_fail=True)
 """A question takes yes and no for an answer."""
@@ -101,6 +102,7 @@ def snapshot_of(
     )
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Landing:
     """How one call ended. `sent`: at least one byte may have left. `time` in ms, when it began."""

@@ -15,12 +15,14 @@ from dtm.core.protocol import Request
 from dtm.core.registry import Registered
 from dtm.core.schemas import Schemas
 from dtm.core.transport.wire import legal_header
+from dtm.core.values import quick
 
 OPTION_KEYS = tuple(field.name for field in fields(Options))
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Intake:
     """A validated body: who speaks for it, the `request` for its functions, custom_data and a reason as sent."""

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from dtm.core.clock import Clock, SystemClock
 from dtm.core.model import Transaction
 from dtm.core.store.survey import Backlog, Survey
+from dtm.core.values import quick
 
 TAG_BITS = 24
 
@@ -29,6 +30,7 @@ def next_version(version: int, rng: random.Random) -> int:
     return ((version >> TAG_BITS) + 1) << TAG_BITS | rng.getrandbits(TAG_BITS)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Who holds the row from now on: `owner` with a lease until `due_at`, or "" and the schedule (None: not due).
@@ -40,6 +42,7 @@ class Hold:
     due_at: int | None
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Save:
     """One compare-and-set: write the status, times and state document of `tx` where the version is still `expect`.

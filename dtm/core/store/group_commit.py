@@ -16,6 +16,7 @@ from dtm.core.logs import PASS
 from dtm.core.model import Transaction
 from dtm.core.store.base import Save
 from dtm.core.tally import Histogram
+from dtm.core.values import quick
 
 MAX_ROWS = 200
 MAX_BYTES = 1_000_000
@@ -25,6 +26,7 @@ ROW_BYTES = 200
 log = logging.getLogger(__name__)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Insert:
     """A new row: `tx` complete with id and version, and its two documents (empty where the engine has no use)."""
@@ -39,6 +41,7 @@ class Insert:
         return ROW_BYTES + len(self.request) + len(self.state)
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Update:
     """A compare-and-set: `change`, the version it means to write, the time, the documents (None: not written)."""

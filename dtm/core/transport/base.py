@@ -6,12 +6,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from dtm.core.values import quick
+
 
 def no_epoch() -> int:
     """For calls that belong to no transaction."""
     return 0
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One call, ready to be sent. `timeout` in seconds: for connecting, and again from first byte to whole reply.
@@ -30,6 +33,7 @@ class Outgoing:
     query: str = ""
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A whole reply; `body` is decoded of chunks and gzip."""
