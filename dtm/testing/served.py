@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 import tornado.httpserver
 import tornado.netutil
 import tornado.web
+
+T = TypeVar("T")
 
 
 class Served:
@@ -24,6 +27,14 @@ class Served:
         self._thread = threading.Thread(target=self._run, args=(ready,), daemon=True)
         self._thread.start()
         ready.wait()
+
+    def run(self, function: Callable[[], T]) -> T:
+        """What a function returns that is run in the serving thread, where the handlers are."""
+
+        async def called() -> T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(called(), self._loop).result()
 
     def close(self) -> None:
         """Stop the server and its thread; requests that are under way are cut off."""

@@ -9,7 +9,6 @@ import asyncio
 import json
 import random
 import sqlite3
-import threading
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -166,11 +165,12 @@ class Bank(Desk):
     def __init__(self, name: str, path: Path, accounts: Mapping[str, int], **habits: Any) -> None:
         self.path = path
         super().__init__(name, accounts, **habits)
+        self.books = self._served.run(lambda: Books(self.path, self.opening))  # of that thread, which alone writes them
 
-    def _run(self, ready: threading.Event) -> None:
-        self.books = Books(self.path, self.opening)  # of this thread, which alone writes them
-        super()._run(ready)
-        self.books.close()
+    def close(self) -> None:
+        """Close the books, and the bank."""
+        self._served.run(self.books.close)
+        super().close()
 
     async def carry_out(self, seen: Seen) -> Reply:
         """The books are written before anything else is looked at: one call after the other."""

@@ -35,7 +35,7 @@ class Holding(Participants):
 
     def release(self) -> None:
         """Answer all who wait, and everybody from now on."""
-        self._loop.call_soon_threadsafe(self._released.set)
+        self._served.run(self._released.set)
 
 
 class Meeting(Participants):
