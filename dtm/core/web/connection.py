@@ -5,21 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
+from dtm.core.web.deadline import Deadline, Limits
 from dtm.core.web.requests import Request, RequestReader, Unfit
 
 if TYPE_CHECKING:
     from dtm.core.web.api import Api
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds: from the end of a request to the next one's headers; from there to the end of its body."""
-
-    idle_timeout: float
-    body_timeout: float
 
 
 class Connection(asyncio.Protocol):
@@ -50,18 +42,19 @@ class Connection(asyncio.Protocol):
         self._paused = False
         self._awaits_body = False
         self._last_words: bytes | None = None
-        self._deadline: float | None = None
-        self._timer: asyncio.TimerHandle | None = None
-        self._fires = 0.0
+        self._deadline: Deadline
         self._stuck: asyncio.TimerHandle | None = None
 
     # Called by the event loop
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """A client is there."""
-        self._transport = cast(asyncio.Transport, transport)  # not isinstance: uvloop's are of no asyncio class
+        self._transport = transport = cast(
+            asyncio.Transport, transport
+        )  # not isinstance: uvloop's are of no asyncio class
         self._open_ones.add(self)
-        self._watch(self._limits.idle_timeout)
+        self._deadline = Deadline(transport.abort)
+        self._deadline.put(self._limits.idle_timeout)
 
     def data_received(self, data: bytes) -> None:
         """Bytes, of any number of requests."""
@@ -97,9 +90,9 @@ class Connection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end. A request that is under way goes on."""
-        for timer in (self._timer, self._stuck):
-            if timer is not None:
-                timer.cancel()
+        self._deadline.end()
+        if self._stuck is not None:
+            self._stuck.cancel()
         self._queue.clear()
         self._last_words = b""
         self._open_ones.discard(self)
@@ -114,7 +107,7 @@ class Connection(asyncio.Protocol):
         self._beginning = True
         while self._queue and not self._busy and self._stuck is None and not self._transport.is_closing():
             self._busy = True
-            self._deadline = None
+            self._deadline.lift()
             self._api.answer(self._queue.popleft(), self._send)
         self._beginning = False
         if self._transport.is_closing():
@@ -133,7 +126,7 @@ class Connection(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(answer)
             self._awaits_body = False
-            self._watch(self._limits.idle_timeout)
+            self._deadline.put(self._limits.idle_timeout)
             self._begin()
 
     def _pause(self) -> None:
@@ -152,36 +145,9 @@ class Connection(asyncio.Protocol):
             self._transport.resume_reading()
         if self._reader.in_body and not self._awaits_body:
             self._awaits_body = True
-            self._watch(self._limits.body_timeout)
+            self._deadline.put(self._limits.body_timeout)
             if self._reader.wants_continue:
                 self._transport.write(b"HTTP/1.1 100 (Continue)\r\n\r\n")
-
-    # How long that may take
-
-    def _watch(self, seconds: float) -> None:
-        """Close the connection unless a request has begun by then, or this was called again.
-
-        One timer does for many requests: it looks at what is the deadline when it fires.
-        """
-        self._deadline = self._loop.time() + seconds
-        if self._timer is not None:
-            if self._fires <= self._deadline:
-                return
-            self._timer.cancel()
-        self._set_timer(self._deadline)
-
-    def _set_timer(self, at: float) -> None:
-        self._fires = at
-        self._timer = self._loop.call_at(at, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        if self._deadline is None:
-            return
-        if self._deadline <= self._loop.time():
-            self._transport.abort()
-        else:
-            self._set_timer(self._deadline)
 
     # Called by the server
 

@@ -2,36 +2,59 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, cast
 
-from tornado.http1connection import HTTP1Connection
+from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
+from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
     HTTPHeaders,
     HTTPInputError,
     HTTPMessageDelegate,
-    HTTPServerConnectionDelegate,
     RequestStartLine,
     ResponseStartLine,
 )
 
+from dtm.core.web.deadline import Deadline, Limits
 from dtm.core.web.requests import Request, fit_host
 
 if TYPE_CHECKING:
     from dtm.core.web.api import Api
 
 
-class Exchanges(HTTPServerConnectionDelegate):
-    """Makes one exchange per request. max_body, max_dropped in bytes: what is read; what is read and dropped."""
+class ExchangeServer(HTTPServer):
+    """Tornado's server for one API, with one timer per connection: its own time-outs cost two of them per request.
 
-    def __init__(self, api: Api, *, max_body: int, max_dropped: int) -> None:
-        self._api = api
-        self._max_body = max_body
-        self._max_dropped = max_dropped
+    max_body, max_dropped in bytes: what is read of a body; of one that is read and dropped. options: HTTPServer's.
+    """
+
+    def initialize(  # type: ignore[override]  # a constructor, as Tornado writes it
+        self, api: Api, limits: Limits, *, max_body: int, max_dropped: int, **options: Any
+    ) -> None:
+        """Stand in for `__init__`."""
+        super().initialize(lambda request: None, max_body_size=max_body, **options)
+        self.conn_params.header_timeout = None
+        self.api = api
+        self.limits = limits
+        self.max_body = max_body
+        self.max_dropped = max_dropped
+        self._deadlines: dict[object, Deadline] = {}
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
         """A connection waits for its next request."""
-        return Exchange(self, request_conn)
+        deadline = self._deadlines.get(server_conn)
+        if deadline is None:
+            stream = cast(HTTP1ServerConnection, server_conn).stream
+            deadline = self._deadlines[server_conn] = Deadline(stream.close)
+        deadline.put(self.limits.idle_timeout)
+        return Exchange(self, cast(HTTP1Connection, request_conn), deadline)
+
+    def on_close(self, server_conn: object) -> None:
+        """A connection has ended."""
+        deadline = self._deadlines.pop(server_conn, None)
+        if deadline is not None:
+            deadline.end()
+        super().on_close(server_conn)
 
     def announced_too_large(self, headers: HTTPHeaders) -> bool:
         """Whether to read such a body and drop it, so that its sender comes to hear the refusal.
@@ -39,26 +62,18 @@ class Exchanges(HTTPServerConnectionDelegate):
         What is absurd, makes no sense, or grows too large in chunks, is left to Tornado: a bare 400 and hanging up.
         """
         length = headers.get("Content-Length", "")
-        return length.isdecimal() and len(length) < 10 and self._max_body < int(length) <= self._max_dropped
-
-    def begin(self, request: Request, exchange: Exchange) -> None:
-        """The request is whole."""
-        self._api.answer(request, exchange.send)
-
-    def let_drop(self, connection: HTTPConnection) -> None:
-        """Let a body come that is too large."""
-        assert isinstance(connection, HTTP1Connection)
-        connection.set_max_body_size(self._max_dropped)
+        return length.isdecimal() and len(length) < 10 and self.max_body < int(length) <= self.max_dropped
 
 
 class Exchange(HTTPMessageDelegate):
     """One request and its answer."""
 
-    __slots__ = ("_chunks", "_connection", "_exchanges", "_request")
+    __slots__ = ("_chunks", "_connection", "_deadline", "_request", "_server")
 
-    def __init__(self, exchanges: Exchanges, connection: HTTPConnection) -> None:
-        self._exchanges = exchanges
+    def __init__(self, server: ExchangeServer, connection: HTTP1Connection, deadline: Deadline) -> None:
+        self._server = server
         self._connection = connection
+        self._deadline = deadline
         self._chunks: list[bytes] | None = []
         self._request: Request
 
@@ -69,8 +84,9 @@ class Exchange(HTTPMessageDelegate):
         version = version.removeprefix("HTTP/")
         if not fit_host(headers, version):
             raise HTTPInputError("no host, or none that makes sense")
-        if self._exchanges.announced_too_large(headers):
-            self._exchanges.let_drop(self._connection)
+        self._deadline.put(self._server.limits.body_timeout)
+        if self._server.announced_too_large(headers):
+            self._connection.set_max_body_size(self._server.max_dropped)
             self._chunks = None
         self._request = Request(method, target, version, headers, keep_alive=_lasts(method, version, headers))
 
@@ -81,18 +97,18 @@ class Exchange(HTTPMessageDelegate):
 
     def finish(self) -> None:
         """The request is whole."""
+        self._deadline.lift()
         self._request.body = None if self._chunks is None else b"".join(self._chunks)
-        self._exchanges.begin(self._request, self)
+        self._server.api.answer(self._request, self._send)
 
     def on_connection_close(self) -> None:
         """The client has gone before its request was whole."""
 
-    def send(self, answer: bytes, keep: bool) -> None:
+    def _send(self, answer: bytes, keep: bool) -> None:
         """Send an answer, head and all. The sender of a body that was dropped is hung up on."""
         self._connection.write(answer)
         self._connection.finish()
         if self._chunks is None:
-            assert isinstance(self._connection, HTTP1Connection)
             self._connection.close()
 
 

@@ -7,11 +7,10 @@ import socket
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from tornado.httpserver import HTTPServer
-
 from dtm.core.web.api import Api
-from dtm.core.web.connection import Connection, Limits
-from dtm.core.web.exchange import Exchanges
+from dtm.core.web.connection import Connection
+from dtm.core.web.deadline import Limits
+from dtm.core.web.exchange import ExchangeServer
 from dtm.core.web.requests import RequestReader
 
 MAX_BODY = 4 * 1024 * 1024
@@ -60,15 +59,15 @@ class TornadoServer(Server):
     """Tornado's own."""
 
     def __init__(self, api: Api, limits: Limits) -> None:
-        self._server = HTTPServer(
-            Exchanges(api, max_body=MAX_BODY, max_dropped=MAX_DROPPED),
+        self._server = ExchangeServer(
+            api,
+            limits,
+            max_body=MAX_BODY,
+            max_dropped=MAX_DROPPED,
             xheaders=False,
             decompress_request=False,
             max_header_size=MAX_HEADERS,
-            max_body_size=MAX_BODY,
             max_buffer_size=MAX_BODY + MAX_HEADERS,
-            idle_connection_timeout=limits.idle_timeout,
-            body_timeout=limits.body_timeout,
         )
 
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
