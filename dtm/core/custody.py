@@ -64,8 +64,8 @@ class Custody:
 
     def _stale(self, boot: float) -> bool:
         """Whether a verb on another node may have decided otherwise meanwhile, in time for it to count (law 5.11)."""
-        forward = self.row.tx.status is not Status.ABORTING
-        return forward and self.node.store.shared and boot - self.confirmed > CONFIRMED_FOR
+        late = self.node.store.shared and boot - self.confirmed > CONFIRMED_FOR
+        return late and self.row.tx.status is not Status.ABORTING
 
     async def confirm(self) -> None:
         """Look at the row, directly before a call, if the last look is too old for `may_begin`."""

@@ -55,7 +55,7 @@ class Pass:
         self._fold()
         if self.custody.news:
             if self.custody.changed:
-                self.flights.keep_only(set())  # what waits to begin was planned before the change
+                self.flights.keep_only(())  # what waits to begin was planned before the change
             await self.custody.settle()
             return False
         now = self.node.store.now()
@@ -95,7 +95,7 @@ class Pass:
         status = self.row.tx.status
         if move.status not in MOVES[status] and not adds(status, self.row.tx.result, move.status, move.result):
             raise BadPlan(f"moves from {status} to {move.status}, which leads nowhere")
-        self.flights.keep_only(set())
+        self.flights.keep_only(())
         if move.status.final and self.flights:
             await self._news(None)
             return False
@@ -116,13 +116,13 @@ class Pass:
     async def _call(self, call: Call, now: int) -> bool:
         later: list[tuple[int, bool]] = []
         skipped = False
-        branches = [self._own(branch) for branch in call.branches]
-        self.flights.keep_only({branch.key for branch in branches})
-        for branch in branches:
+        branches = {branch.key: branch for branch in map(self._own, call.branches)}
+        self.flights.keep_only(branches)
+        for key, branch in branches.items():
             if not branch.url:
-                self.row.skip(branch.key, now)
+                self.row.skip(key, now)
                 skipped = True
-            elif branch.key not in self.flights and not self._withheld(branch):
+            elif key not in self.flights and not self._withheld(branch):
                 at, quick = self.row.try_at(branch, call.quick_tries)
                 if at > now:
                     later.append((at, quick))
@@ -165,7 +165,7 @@ class Pass:
         return await self._stay_or_park(later, None, now)
 
     async def _wait(self, wait: Wait, now: int) -> bool:
-        self.flights.keep_only(set())
+        self.flights.keep_only(())
         if wait.until is not None and wait.until <= now:
             raise BadPlan(f"waits for a moment that has passed: {wait.until}, now {now}")
         return await self._stay_or_park([], wait.until, now)
@@ -199,7 +199,7 @@ class Pass:
         self.node.tally.calls_sent += 1
         self.node.tally.in_flight += not flight.sent
         flight.sent, flight.sent_boot = True, boot
-        flight.sent_at = self.row.start(flight.branch.key, self.node.store.now())
+        flight.sent_at = self.row.start(flight.key, self.node.store.now())
         self.custody.mark_dirty()
         return True
 
@@ -249,7 +249,7 @@ class Pass:
 
     async def _bad_plan(self, error: BadPlan, cause: BaseException | None = None) -> bool:
         """Park the transaction with its story; what is in the air lands first."""
-        self.flights.keep_only(set())
+        self.flights.keep_only(())
         if self.flights:
             await self._news(None)
             return False

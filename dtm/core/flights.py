@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Container
 from dataclasses import dataclass
 from functools import partial
 
@@ -31,6 +31,7 @@ class Flight:
     call that has left at once and holds a slot of `host`.
     """
 
+    key: Key
     branch: Branch
     question: bool
     timeout: float
@@ -84,11 +85,11 @@ class Flights:
 
     def wish(self, branch: Branch, now: int, *, question: bool = False) -> None:
         """This branch should be in flight; nothing happens if it is. `now` in ms."""
-        if branch.key in self._flying:
+        key = branch.key
+        if key in self._flying:
             return
-        timeout = self._row.rules.call_timeout(self._row.tx)
-        flight = Flight(branch, question, timeout, now)
-        self._flying[branch.key] = flight
+        flight = Flight(key, branch, question, self._row.rules.call_timeout(self._row.tx), now)
+        self._flying[key] = flight
         if not self._leave_at_once(flight):
             flight.sent_boot = self._node.clock.boot()
             flight.task = asyncio.get_running_loop().create_task(self._fly(flight))
@@ -122,7 +123,7 @@ class Flights:
         self._node.slots.release(flight.host)
         self._node.tally.in_flight -= 1
 
-    def keep_only(self, wanted: set[Key]) -> None:
+    def keep_only(self, wanted: Container[Key]) -> None:
         """Withdraw the wishes that are no longer wanted; what has been sent flies on, but is not sent once more."""
         for key, flight in list(self._flying.items()):
             flight.unwanted = key not in wanted
@@ -131,7 +132,7 @@ class Flights:
 
     def _withdraw(self, flight: Flight) -> None:
         flight.withdrawn = True
-        del self._flying[flight.branch.key]
+        del self._flying[flight.key]
         if flight.task is not None:
             self._leaving.add(flight.task)
             flight.task.add_done_callback(self._leaving.discard)
@@ -163,7 +164,7 @@ class Flights:
             self._count(news)
         if flight.withdrawn:
             return
-        del self._flying[flight.branch.key]
+        del self._flying[flight.key]
         if news is not None:
             self.landed.append(news)
         self._bell.ring()
@@ -180,7 +181,7 @@ class Flights:
         node, branch = self._node, flight.branch
         host = node.transport.host_of(branch.url)
         if not await node.slots.acquire(host, self._patience()):
-            return branch.key
+            return flight.key
         try:
             await self._ready()
             reply = await node.transport.call(self._outgoing(flight), partial(self._gate, flight))
@@ -208,12 +209,12 @@ class Flights:
 
     def _landing(self, flight: Flight, outcome: Outcome, text: str) -> Landing:
         duration = round((self._node.clock.boot() - flight.sent_boot) * 1000)
-        return Landing(flight.branch.key, outcome, text, flight.sent_at, duration, flight.sent)
+        return Landing(flight.key, outcome, text, flight.sent_at, duration, flight.sent)
 
     def _broken(self, flight: Flight, error: BaseException) -> Landing:
         gid = self._row.tx.gid
         log.error("a call broke off: gid=%s", gid, exc_info=error, extra=about(gid))
-        return Landing(flight.branch.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
+        return Landing(flight.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
 
     def _patience(self) -> float:
         """How long to queue for a slot: not so long that the row, handed back, would come late for its next try."""

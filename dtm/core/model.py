@@ -36,7 +36,10 @@ class Status(StrEnum):
     @property
     def final(self) -> bool:
         """Whether the transaction has ended: a final status never changes."""
-        return self is Status.SUCCEED or self is Status.FAILED
+        return self in _FINAL
+
+
+_FINAL = frozenset({Status.SUCCEED, Status.FAILED})
 
 
 class BranchStatus(StrEnum):
@@ -45,6 +48,10 @@ class BranchStatus(StrEnum):
     PREPARED = "prepared"
     SUCCEED = "succeed"
     FAILED = "failed"
+
+
+# Names of their own for what is asked most: looking up a member of an enum costs more than all the rest of a property.
+_PENDING, _SUCCEEDED, _REFUSED = BranchStatus.PREPARED, BranchStatus.SUCCEED, BranchStatus.FAILED
 
 
 class Outcome(StrEnum):
@@ -124,17 +131,17 @@ class Branch:
     @property
     def pending(self) -> bool:
         """Neither succeeded nor failed yet."""
-        return self.status is BranchStatus.PREPARED
+        return self.status is _PENDING
 
     @property
     def succeeded(self) -> bool:
         """The participant answered SUCCESS (or there was nothing to call)."""
-        return self.status is BranchStatus.SUCCEED
+        return self.status is _SUCCEEDED
 
     @property
     def failed(self) -> bool:
         """The participant answered FAILURE, and the operation may fail."""
-        return self.status is BranchStatus.FAILED
+        return self.status is _REFUSED
 
 
 changed_branch = replacer(Branch)

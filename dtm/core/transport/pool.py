@@ -62,11 +62,14 @@ class Pool:
     def put(self, origin: Origin, connection: Connection) -> None:
         """Give a connection back: it is kept if it may be used again, else closed."""
         loop = asyncio.get_running_loop()
-        if self._closed or not connection.usable or len(self._idle.get(origin.key, ())) >= self._idle_per_host:
+        idle = self._idle.get(origin.key)
+        if self._closed or not connection.usable or len(idle or ()) >= self._idle_per_host:
             connection.close()
             return
         connection.idle_since = loop.time()
-        self._idle.setdefault(origin.key, []).append(connection)
+        if idle is None:
+            idle = self._idle[origin.key] = []
+        idle.append(connection)
         if self._sweeper is None:
             self._sweeper = loop.call_later(self._idle_limit, self._sweep)
 

@@ -34,6 +34,7 @@ _ASCII = "".join(map(chr, range(0x21, 0x7F)))
 _JSON = json.JSONDecoder(strict=False)
 _BLANK = "\ufeff \t\r\n"
 _FAILURE = " FAILURE"
+_WORDS: Mapping[str, Outcome] = {word.value: word for word in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.ONGOING)}
 
 _escape = lru_cache(maxsize=4096)(quote_plus)
 
@@ -105,7 +106,7 @@ def _outcome(status: int, text: str, words: bool) -> Outcome:
     if not 200 <= status < 300:
         return Outcome.ERROR
     result = _result_in(text)
-    return Outcome(result) if result in ("SUCCESS", "FAILURE", "ONGOING") else Outcome.ERROR
+    return _WORDS.get(result, Outcome.ERROR) if isinstance(result, str) else Outcome.ERROR
 
 
 def _result_in(text: str) -> object:
