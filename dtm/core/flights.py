@@ -120,6 +120,7 @@ class Flights:
         self._down(flight, news)
 
     def _ended(self, flight: Flight) -> None:
+        flight.cut_off = None  # they hold one another
         self._node.slots.release(flight.host)
         self._node.tally.in_flight -= 1
 

@@ -290,3 +290,7 @@ class Snapshot:
     def may_have_run(self, branch: Branch) -> bool:
         """Whether the participant may have seen a call of this branch, whatever came back."""
         return branch.started > 0 or (self.recovered and branch.op in self.undoable)
+
+
+changed_snapshot = replacer(Snapshot)
+"""A snapshot with some fields changed."""

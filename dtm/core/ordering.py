@@ -14,7 +14,10 @@ Graph = Mapping[str, Iterable[str]]
 
 def all_succeeded(branches: Iterable[Branch]) -> bool:
     """Whether every one has succeeded (true for none)."""
-    return all(branch.succeeded for branch in branches)
+    for branch in branches:  # noqa: SIM110 - every plan asks this, and a generator costs three times as much
+        if not branch.succeeded:
+            return False
+    return True
 
 
 def at_once(branches: Iterable[Branch]) -> tuple[Branch, ...]:

@@ -21,6 +21,7 @@ from dtm.core.model import (
     Snapshot,
     Transaction,
     changed_branch,
+    changed_snapshot,
     changed_transaction,
     evolve,
     nothing,
@@ -124,6 +125,7 @@ class Row:
         self.recovered = recovered
         self.custom = parsed_custom(tx.custom_data)
         self._after = 0
+        self._seen: Snapshot | None = None
         self._touched: set[Key] = set()
         self._branches: dict[Key, Branch] = {}
         self._questions: dict[Key, Branch] = {}
@@ -134,7 +136,8 @@ class Row:
         mine, asked = self._branches, self._questions
         touched = self._touched
         self._branches = {b.key: mine[b.key] if b.key in touched else b for b in tx.branches}
-        self._questions = {q.key: q for q in tx.questions} | {k: q for k, q in asked.items() if k in touched}
+        self._questions = {q.key: q for q in tx.questions}
+        self._questions |= {k: asked[k] for k in touched if k in asked}
         if self.recovered:
             self._mark_doubtful()
 
@@ -149,11 +152,13 @@ class Row:
         if tx.custom_data != self.tx.custom_data:
             self.custom = parsed_custom(tx.custom_data)
         self.tx = tx
+        self._seen = None
         self._take_in(tx)
 
     def saved(self, tx: Transaction) -> None:
         """The candidate has been written (`tx` carries its version)."""
         self.tx = tx
+        self._seen = None
 
     def candidate(self, **changes: Any) -> Transaction:
         """What to write: all that is known now, and these changes."""
@@ -162,15 +167,20 @@ class Row:
 
     def snapshot(self, now: int) -> Snapshot:
         """What the plan sees now."""
-        return snapshot_of(
-            self.tx,
-            self.rules,
-            now,
-            self.custom,
-            branches=tuple(self._branches.values()),
-            questions=self._questions.values(),
-            recovered=self.recovered,
-        )
+        branches = tuple(self._branches.values())
+        if self._seen is not None and not self._questions:  # only time has passed, and calls have landed
+            self._seen = changed_snapshot(self._seen, now=now, branches=branches)
+        else:
+            self._seen = snapshot_of(
+                self.tx,
+                self.rules,
+                now,
+                self.custom,
+                branches=branches,
+                questions=self._questions.values(),
+                recovered=self.recovered,
+            )
+        return self._seen
 
     def get(self, key: Key) -> Branch | None:
         """A branch as it stands."""

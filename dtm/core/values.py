@@ -24,11 +24,9 @@ def __init__(self, {parameters}):
 """
 
 _REPLACED = """
-def replaced(value, **changes):
+def replaced(value, /, {parameters}):
     new = create(twin)
     {fill}
-    for name in changes:
-        setattr(new, name, changes[name])
     new.__class__ = kind
     return new
 """
@@ -44,7 +42,7 @@ def quick(kind: type[T]) -> type[T]:
     for field in known:
         name = field.name
         if field.default_factory is not MISSING:
-            scope |= {"missing": MISSING, f"default_{name}": MISSING, f"make_{name}": field.default_factory}
+            scope |= {f"default_{name}": MISSING, f"make_{name}": field.default_factory}
             defaults.append(f"{name} = make_{name}() if {name} is missing else {name}")
         elif field.default is not MISSING:
             scope[f"default_{name}"] = field.default
@@ -63,16 +61,21 @@ def quick(kind: type[T]) -> type[T]:
 def replacer(kind: type[T]) -> Callable[..., T]:
     """`dataclasses.replace` for one frozen dataclass with slots and no `__post_init__`, at an eighth of its cost.
 
-    `__init__` is not run. AttributeError on a name that is no field.
+    `__init__` is not run. TypeError on a name that is no field.
     """
-    fill = "; ".join(f"new.{field.name} = value.{field.name}" for field in fields(kind))  # type: ignore[arg-type]
-    replaced: Callable[..., T] = _function(_REPLACED.format(fill=fill), _scope(kind))
+    names = [field.name for field in fields(kind)]  # type: ignore[arg-type]
+    source = _REPLACED.format(
+        parameters=", ".join(f"{name}=missing" for name in names),
+        fill="; ".join(f"new.{name} = value.{name} if {name} is missing else {name}" for name in names),
+    )
+    replaced: Callable[..., T] = _function(source, _scope(kind))
     return replaced
 
 
 def _scope(kind: type[Any]) -> dict[str, Any]:
     twin = type(kind.__name__, (), {"__slots__": kind.__slots__})
-    return {"create": object.__new__, "set_class": object.__dict__["__class__"].__set__, "twin": twin, "kind": kind}
+    set_class = object.__dict__["__class__"].__set__
+    return {"create": object.__new__, "set_class": set_class, "missing": MISSING, "twin": twin, "kind": kind}
 
 
 def _function(source: str, scope: dict[str, Any], like: Any = None) -> Any:
