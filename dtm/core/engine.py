@@ -13,7 +13,7 @@ from dtm.core.bell import Bell
 from dtm.core.custody import Custody, LostLease
 from dtm.core.decisions import Ask, Call, Decision, Move, Wait
 from dtm.core.errors import BadPlan
-from dtm.core.flights import Flight, Flights
+from dtm.core.flights import Flights
 from dtm.core.hookspecs import BranchAnswered, StatusChanged
 from dtm.core.lifecycle import MOVES, adds
 from dtm.core.model import ERROR_CHARS, Branch, Outcome, Status
@@ -32,7 +32,7 @@ class Pass:
         self.began = confirmed
         self._bell = Bell()
         self.custody = Custody(node, row, self._bell, lease_end=lease_end, confirmed=confirmed)
-        self.flights = Flights(node, row, ready=self.custody.confirm, gate=self._gate, bell=self._bell)
+        self.flights = Flights(node, row, self.custody, self._bell)
 
     def notify(self) -> None:
         """Somebody changed the row, or the node is draining: look before anything else begins."""
@@ -189,19 +189,6 @@ class Pass:
         return undoes is not None and self.flights.sent((branch.branch_id, undoes))
 
     # Calls
-
-    def _gate(self, flight: Flight) -> bool:
-        """Asked directly before the first byte: may this call still begin? If so it is marked as started (law 5.6)."""
-        unwanted = flight.withdrawn or flight.unwanted or self.flights.landed or self.node.draining
-        boot = self.node.clock.boot()
-        if unwanted or not self.custody.may_begin(flight.timeout, boot):
-            return False
-        self.node.tally.calls_sent += 1
-        self.node.tally.in_flight += not flight.sent
-        flight.sent, flight.sent_boot = True, boot
-        flight.sent_at = self.row.start(flight.key, self.node.store.now())
-        self.custody.mark_dirty()
-        return True
 
     async def _news(self, within_ms: int | None) -> None:
         """Wait until something lands or somebody calls, at most `within_ms`."""

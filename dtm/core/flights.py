@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Awaitable, Callable, Container
+from collections.abc import Callable, Container
 from dataclasses import dataclass
 from functools import partial
 
 from dtm.core.bell import Bell
+from dtm.core.custody import Custody
 from dtm.core.logs import about
 from dtm.core.model import Branch, Key, Outcome
 from dtm.core.node import Node
@@ -48,19 +49,10 @@ class Flight:
 class Flights:
     """Starts, withdraws and lands calls; rings the bell of the pass when there is news in `landed`."""
 
-    def __init__(
-        self,
-        node: Node,
-        row: Row,
-        *,
-        ready: Callable[[], Awaitable[None]],
-        gate: Callable[[Flight], bool],
-        bell: Bell,
-    ) -> None:
+    def __init__(self, node: Node, row: Row, custody: Custody, bell: Bell) -> None:
         self._node = node
         self._row = row
-        self._ready = ready
-        self._gate = gate
+        self._custody = custody
         self._bell = bell
         self._flying: dict[Key, Flight] = {}
         self._leaving: set[asyncio.Task[None]] = set()
@@ -124,6 +116,20 @@ class Flights:
         self._node.slots.release(flight.host)
         self._node.tally.in_flight -= 1
 
+    def _gate(self, flight: Flight) -> bool:
+        """Asked directly before the first byte: may this call still begin? If so it is marked as started (law 5.6)."""
+        node = self._node
+        unwanted = flight.withdrawn or flight.unwanted or self.landed or node.draining
+        boot = node.clock.boot()
+        if unwanted or not self._custody.may_begin(flight.timeout, boot):
+            return False
+        node.tally.calls_sent += 1
+        node.tally.in_flight += not flight.sent
+        flight.sent, flight.sent_boot = True, boot
+        flight.sent_at = self._row.start(flight.key, node.store.now())
+        self._custody.mark_dirty()
+        return True
+
     def keep_only(self, wanted: Container[Key]) -> None:
         """Withdraw the wishes that are no longer wanted; what has been sent flies on, but is not sent once more."""
         for key, flight in list(self._flying.items()):
@@ -184,7 +190,7 @@ class Flights:
         if not await node.slots.acquire(host, self._patience()):
             return flight.key
         try:
-            await self._ready()
+            await self._custody.confirm()
             reply = await node.transport.call(self._outgoing(flight), partial(self._gate, flight))
             outcome, text = outcome_of(reply, words=node.reply_words)
         except Withdrawn:
