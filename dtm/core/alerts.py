@@ -51,7 +51,7 @@ class Alerts:
             "error": event.error,
             "retry_count": event.attempts,
         }
-        headers = {"Content-Type": "application/json"}
+        headers = (("Content-Type", "application/json"),)
         try:
             call = Outgoing("POST", self._url, headers, orjson.dumps(alert), TIMEOUT)
             await self._transport.call(call, lambda: True)

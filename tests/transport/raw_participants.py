@@ -96,7 +96,7 @@ async def until(condition: Callable[[], bool]) -> None:
 
 def outgoing(url: str, body: bytes = b"", timeout: float = 2.0, **headers: str) -> Outgoing:
     """A call: POST when it has a body, else GET."""
-    return Outgoing("POST" if body else "GET", url, headers, body, timeout)
+    return Outgoing("POST" if body else "GET", url, tuple(headers.items()), body, timeout)
 
 
 def yes() -> bool:

@@ -73,13 +73,13 @@ def test_method_and_body():
 
 
 def test_headers():
-    headers = call().headers
+    headers = dict(call().headers)
     assert list(headers) == ["Content-Type", "Accept", "User-Agent", "Accept-Encoding"]
     assert headers["Content-Type"] == headers["Accept"] == "application/json"
     assert headers["User-Agent"].startswith("dtm-coordinator/")
     assert headers["Accept-Encoding"] == "gzip"
     given_too = call(branch_headers={"x-test": "1", "content-type": "text/plain"}).headers
-    assert given_too == {
+    assert dict(given_too) == {
         "Accept": "application/json",
         "User-Agent": headers["User-Agent"],
         "Accept-Encoding": "gzip",

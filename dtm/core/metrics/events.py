@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from functools import lru_cache
 
 from dtm.core.hookspecs import BranchAnswered, Event, StatusChanged
 from dtm.core.model import Outcome, Status
@@ -13,6 +14,11 @@ BRANCH_ID = re.compile(r"[0-9]{2}([0-9]{2})?")
 """What SDKs make: two digits per level. Others could be anything, and count as `other`."""
 
 OTHER = "other"
+
+
+@lru_cache(maxsize=1024)
+def _label_of(branch_id: str) -> str:
+    return branch_id if BRANCH_ID.fullmatch(branch_id) else OTHER
 
 
 def _handled() -> Histogram:
@@ -56,6 +62,5 @@ class Events:
         if event.attempts >= self._attempts and event.outcome in (Outcome.ERROR, Outcome.FAILURE):
             self.failing[event.trans_type, event.op] += 1
         if not event.question:
-            branch_id = event.branch_id if BRANCH_ID.fullmatch(event.branch_id) else OTHER
             status = "ok" if event.outcome is Outcome.SUCCESS else "fail"
-            self.branches[event.trans_type, branch_id, event.op, status] += 1
+            self.branches[event.trans_type, _label_of(event.branch_id), event.op, status] += 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from dtm.core.values import quick
@@ -12,6 +12,10 @@ from dtm.core.values import quick
 def no_epoch() -> int:
     """For calls that belong to no transaction."""
     return 0
+
+
+Headers = tuple[tuple[str, str], ...]
+"""Names and values, in the order in which they are sent."""
 
 
 @quick
@@ -26,7 +30,7 @@ class Outgoing:
 
     method: str
     url: str
-    headers: Mapping[str, str]
+    headers: Headers
     body: bytes
     timeout: float
     epoch: Callable[[], int] = no_epoch

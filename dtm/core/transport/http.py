@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import lru_cache, partial
 
 from dtm.core.transport.allow import CallbackPolicy
-from dtm.core.transport.base import NotSent, Outgoing, Over, Reply, Transport
+from dtm.core.transport.base import Headers, NotSent, Outgoing, Over, Reply, Transport
 from dtm.core.transport.exchange import Exchange, Letter
 from dtm.core.transport.origin import Origin, split
 from dtm.core.transport.pool import Pool
@@ -117,7 +117,7 @@ def _letter(outgoing: Outgoing) -> Letter:
         raise NotSent(str(problem)) from problem
     if target is None or outgoing.method not in _METHODS:
         raise NotSent("illegal character in the URL, or illegal method")
-    head = _head(origin.header, tuple(outgoing.headers.items()))
+    head = _head(origin.header, outgoing.headers)
     body = outgoing.body
     length = f"Content-Length: {len(body)}\r\n" if body or outgoing.method != "GET" else ""
     start = f"{outgoing.method} {target}{outgoing.query} HTTP/1.1\r\n{length}".encode("ascii")
@@ -132,7 +132,7 @@ def _place(url: str) -> tuple[Origin, str | None]:
 
 
 @lru_cache(maxsize=256)
-def _head(host: str, headers: tuple[tuple[str, str], ...]) -> bytes:
+def _head(host: str, headers: Headers) -> bytes:
     lines = [f"Host: {host}\r\n"]
     for name, value in headers:
         if not legal_header(name, value):

@@ -7,22 +7,19 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 from importlib.metadata import version
-from types import MappingProxyType
 from urllib.parse import quote, quote_plus
 
 from dtm.core.model import ERROR_CHARS, Branch, Outcome
-from dtm.core.transport.base import Outgoing, Reply, no_epoch
+from dtm.core.transport.base import Headers, Outgoing, Reply, no_epoch
 from dtm.core.transport.origin import split
 
 LONGEST_URL = 2048
 
-_HEADERS: Mapping[str, str] = MappingProxyType(
-    {
-        "Content-Type": "application/json",
-        "Accept": "application/json",
-        "User-Agent": f"dtm-coordinator/{version('dtm-coordinator')}",
-        "Accept-Encoding": "gzip",
-    }
+_HEADERS = (
+    ("Content-Type", "application/json"),
+    ("Accept", "application/json"),
+    ("User-Agent", f"dtm-coordinator/{version('dtm-coordinator')}"),
+    ("Accept-Encoding", "gzip"),
 )
 _OWN_HEADERS = frozenset(
     ("host", "content-length", "transfer-encoding", "connection", "expect", "upgrade", "te", "trailer", "dtm-epoch")
@@ -69,11 +66,11 @@ def _stem(url: str) -> str:
     return f"{stem}&" if query else stem if mark else f"{stem}?"
 
 
-def _headers(given: Mapping[str, str]) -> Mapping[str, str]:
+def _headers(given: Mapping[str, str]) -> Headers:
     if not given:
         return _HEADERS
     names = {name.lower() for name in given}
-    return {name: value for name, value in _HEADERS.items() if name.lower() not in names} | dict(given)
+    return (*[header for header in _HEADERS if header[0].lower() not in names], *given.items())
 
 
 def outcome_of(reply: Reply, *, words: bool) -> tuple[Outcome, str]:
