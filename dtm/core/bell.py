@@ -11,9 +11,10 @@ class Bell:
     It remembers nothing: who waits looks first, with no suspension in between, whether there is news already.
     """
 
-    __slots__ = ("_waiter",)
+    __slots__ = ("_loop", "_waiter")
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
         self._waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
@@ -23,9 +24,8 @@ class Bell:
 
     async def wait(self, within: float | None = None) -> None:
         """Return when it rings, or after `within` seconds."""
-        loop = asyncio.get_running_loop()
-        self._waiter = loop.create_future()
-        timer = None if within is None else loop.call_later(within, self.ring)
+        self._waiter = self._loop.create_future()
+        timer = None if within is None else self._loop.call_later(within, self.ring)
         try:
             await self._waiter
         finally:

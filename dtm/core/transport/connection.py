@@ -21,7 +21,7 @@ class Connection(asyncio.Protocol):
     """A connection that is either idle or waiting for one reply; after anything irregular it is closed.
 
     made, lost: called once each, when the connection is there and when it is gone. `used`: it has carried a call
-    before. `idle_since`: the loop's time at which its keeper put it away.
+    before.
     """
 
     def __init__(self, made: Callable[[Connection], None], lost: Callable[[Connection], None]) -> None:
@@ -35,12 +35,21 @@ class Connection(asyncio.Protocol):
         self._alarm: asyncio.TimerHandle | None = None
         self._alarm_at = 0.0
         self.used = False
-        self.idle_since = 0.0
+        self._idle_since = 0.0
 
     @property
     def usable(self) -> bool:
         """Whether a call may be sent now: open, and no reply is awaited."""
         return self._over is None and self._transport is not None and not self._transport.is_closing()
+
+    def rest(self) -> None:
+        """It is put away."""
+        self._idle_since = self._loop.time()
+
+    @property
+    def rested(self) -> float:
+        """Seconds since it was put away."""
+        return self._loop.time() - self._idle_since
 
     def send(self, request: bytes, timeout: float, over: Over) -> None:
         """Write a request at once; `over` is told the reply, or a CallFailed after `timeout` seconds.

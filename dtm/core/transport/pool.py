@@ -61,21 +61,19 @@ class Pool:
 
     def put(self, origin: Origin, connection: Connection) -> None:
         """Give a connection back: it is kept if it may be used again, else closed."""
-        loop = asyncio.get_running_loop()
         idle = self._idle.get(origin.key)
         if self._closed or not connection.usable or len(idle or ()) >= self._idle_per_host:
             connection.close()
             return
-        connection.idle_since = loop.time()
+        connection.rest()
         if idle is None:
             idle = self._idle[origin.key] = []
         idle.append(connection)
         if self._sweeper is None:
-            self._sweeper = loop.call_later(self._idle_limit, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(self._idle_limit, self._sweep)
 
     def _fresh(self, connection: Connection) -> bool:
-        idle = asyncio.get_running_loop().time() - connection.idle_since
-        return connection.usable and idle < self._idle_limit
+        return connection.usable and connection.rested < self._idle_limit
 
     def _sweep(self) -> None:
         for key, idle in list(self._idle.items()):
