@@ -9,12 +9,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.support.coordinator import FAST, Coordinator
 from tests.support.inside import Inside
 from tests.support.mariadb import MariaDB
 from tests.support.participants import Participants
 from tests.support.postgresql import PostgreSQL
+
+# No test fails because a machine is slow.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,7 +7,7 @@ from types import MappingProxyType
 
 import orjson
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from store_values import make_tx
 
@@ -137,7 +137,6 @@ def row_of(tx, request=None, state=None):
     )  # fmt: skip
 
 
-@settings(deadline=None)
 @given(transactions())
 def test_a_transaction_comes_back_as_it_was(tx):
     assert decode(row_of(tx)) == tx

@@ -141,7 +141,7 @@ LINES = st.lists(
 ).map(b"".join)  # fmt: skip
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(LINES)
 def test_any_bytes_leave_the_server_alive(running, data):
     async def run():

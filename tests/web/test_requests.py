@@ -84,7 +84,7 @@ JSONISH = st.recursive(
 CUT = st.tuples(JSONISH, st.integers(0, 20), st.binary(max_size=2)).map(lambda t: t[0][: t[1]] + t[2] + t[0][t[1] :])
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.binary() | JSONISH | CUT)
 def test_any_bytes_are_an_object_or_a_400(running, body):
     async def post():
