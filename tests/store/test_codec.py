@@ -172,7 +172,7 @@ def test_the_state_is_readable():
     first = {"status": "succeed", "started": 1, "from": 5, "to": 7, "log": [[5, 2, "SUCCESS"]]}
     assert document == {
         "options": {"wait_result": True, "branch_headers": {"x-test": "1"}},
-        "branches": [first, {}],
+        "branches": [first, 0],
         "custom_data": tx.custom_data,
         "reason": "why",
     }
@@ -227,6 +227,8 @@ def test_a_text_that_is_no_unicode_is_refused_in_the_state_too():
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[{},{}]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[{"status":"lost"}]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[[]]}'),
+        (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[7]}'),
+        (b'{"body":{}}', b'{"next_at":"7"}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[[5,true]]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[["5",1]]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[[5,1,2]]}'),

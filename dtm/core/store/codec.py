@@ -5,10 +5,10 @@ also a string of the body (8 characters or more) is written as that string's ind
 in document order: steps and payloads are stored once. A payload is text when it is valid UTF-8, else `{"b64": ...}`.
 
 state: `{"options", "custom_data", "branches": [{...}, ...], "questions", "reason", "result", "next_at", "trouble"}`,
-without what is not there; its branches stand in the order of the request's. One that took a single call, which
-succeeded, is only `[when it began, duration]` (ms, from the transaction's beginning): most are, and a database logs
-every byte twice. A save writes this document only, so that payloads are not written again; only
-registerBranch appends to the other.
+without what is not there; its branches stand in the order of the request's. One that nothing has happened to is 0; one
+that took a single call, which succeeded, is only `[when it began, duration]`: most are, and a database logs every byte
+twice. These two and `next_at` are milliseconds, counted from when the transaction was created. A save writes this
+document only, so that payloads are not written again; only registerBranch appends to the other.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -78,7 +78,7 @@ def encode_state(tx: Transaction) -> bytes:
         if text := getattr(tx, name):
             document[name] = text
     if tx.next_at is not None:
-        document["next_at"] = tx.next_at
+        document["next_at"] = tx.next_at - tx.created_at
     return _dump(document)
 
 
@@ -102,7 +102,7 @@ def decode(row: Sequence[Any]) -> Transaction:
             questions=tuple(_branch(put[:4], put[4], (), created_at) for put in stands.get("questions", ())),
             reason=stands.get("reason", ""),
             result=stands.get("result", ""),
-            next_at=stands.get("next_at"),
+            next_at=created_at + stands["next_at"] if "next_at" in stands else None,
             trouble=stands.get("trouble", ""),
             id=row_id,
             version=version,
@@ -186,7 +186,7 @@ def _payload(payload: bytes, places: Mapping[str, int]) -> str | int | dict[str,
     return places.get(text, text)
 
 
-def _standing(branch: Branch, origin: int) -> dict[str, Any] | list[int]:
+def _standing(branch: Branch, origin: int) -> dict[str, Any] | list[int] | Literal[0]:
     if _took_one_call(branch):
         return [branch.log[0].time - origin, branch.log[0].duration_ms]
     standing: dict[str, Any] = {}
@@ -213,7 +213,7 @@ def _standing(branch: Branch, origin: int) -> dict[str, Any] | list[int]:
         ]
     if branch.answered:
         standing["answered"] = branch.answered
-    return standing
+    return standing or 0
 
 
 def _took_one_call(branch: Branch) -> bool:
@@ -231,13 +231,13 @@ def _took_one_call(branch: Branch) -> bool:
 def _branches(asked: Mapping[str, Any], stands: Mapping[str, Any], origin: int) -> tuple[Branch, ...]:
     branches = asked.get("branches", ())
     strings = list(_distinct_strings(asked["body"])) if branches else ()
-    standings = stands.get("branches") or [{}] * len(branches)
+    standings = stands.get("branches") or [0] * len(branches)
     pairs = zip(branches, standings, strict=True)
     return tuple(_branch(branch, standing, strings, origin) for branch, standing in pairs)
 
 
 def _branch(
-    asked: Sequence[Any], standing: Mapping[str, Any] | list[int], strings: Sequence[str], origin: int
+    asked: Sequence[Any], standing: Mapping[str, Any] | list[int] | Literal[0], strings: Sequence[str], origin: int
 ) -> Branch:
     branch_id, op, url, payload = asked
     if isinstance(url, int):
