@@ -10,10 +10,12 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 
 from dtm.core.errors import DtmError, OutcomeUnknown, StoreUnavailable
 from dtm.core.logs import PASS
 from dtm.core.model import Transaction
+from dtm.core.reminders import Reminders
 from dtm.core.store.base import Save
 from dtm.core.tally import Histogram
 from dtm.core.values import quick
@@ -100,6 +102,7 @@ class GroupCommit:
         self._backend = flush
         self._lanes = lanes
         self._timeout = timeout
+        self._patience = Reminders(timeout)
         self._queue: dict[_Waiting, None] = {}
         self._flying: set[str] = set()
         self._flights: set[asyncio.Task[None]] = set()
@@ -128,7 +131,7 @@ class GroupCommit:
         if len(self._flights) < self._lanes:
             # The set keeps the task alive: asyncio itself holds only a weak reference.
             self._flights.add(loop.create_task(self._fly()))
-        timer = loop.call_later(self._timeout, self._expire, waiting)
+        timer = self._patience.remind(partial(self._expire, waiting))
         try:
             return await waiting.answer
         finally:

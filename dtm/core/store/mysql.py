@@ -32,8 +32,12 @@ from dtm.core.store.mysql_rows import entry, named
 from dtm.core.store.mysql_writer import Writer, Written
 from dtm.core.store.survey import Backlog, Survey
 
-LANES = 4
-"""Flushes of inserts in flight at a time; as many of saves."""
+LANES = 2
+"""Flushes of inserts in flight at a time; as many of saves.
+
+Two, so that a connection that hangs does not hold up everybody; more only made the batches smaller, also where fsync
+takes 5 ms (bench/README.md).
+"""
 
 READERS = 4
 CHUNK = 1000
