@@ -283,5 +283,5 @@ def _change(gid, before, after, expected, version, owner_before, owner, doubt, f
 
 
 def _standing(stored: Any) -> dict[str, Any]:
-    """How a branch stands; one that succeeded with its first call is stored as two numbers."""
-    return {"status": "succeed", "started": 1} if isinstance(stored, list) else stored
+    """How a branch stands; one that succeeded with its first call is stored as two numbers, an untouched one as 0."""
+    return {"status": "succeed", "started": 1} if isinstance(stored, list) else stored or {}
