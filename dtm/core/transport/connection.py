@@ -6,11 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import cast
 
+from dtm.core.deadline import Deadline
 from dtm.core.transport.base import CallFailed, Over
 from dtm.core.transport.reply import ReplyReader
-
-RESOLUTION = 0.001
-"""Seconds by which a timer of the event loop may come early."""
 
 
 class NoReplyBegun(CallFailed):
@@ -31,9 +29,8 @@ class Connection(asyncio.Protocol):
         self._reader = ReplyReader()
         self._transport: asyncio.Transport | None = None
         self._over: Over | None = None
-        self._timeout = self._deadline = 0.0
-        self._alarm: asyncio.TimerHandle | None = None
-        self._alarm_at = 0.0
+        self._timeout = 0.0
+        self._deadline = Deadline(self._timed_out)
         self.used = False
         self._idle_since = 0.0
 
@@ -60,7 +57,8 @@ class Connection(asyncio.Protocol):
         self.used = True
         self._reader.start()
         self._over = over
-        self._watch(timeout)
+        self._timeout = timeout
+        self._deadline.put(timeout)
         self._transport.write(request)
 
     def close(self) -> None:
@@ -115,32 +113,13 @@ class Connection(asyncio.Protocol):
             self._end(CallFailed("connection reset before the reply was complete"))
         else:
             self._end(NoReplyBegun("connection reset before the reply began"))
-        if self._alarm is not None:
-            self._alarm.cancel()
+        self._deadline.end()
         self._transport = None
         self._lost(self)
 
-    def _watch(self, timeout: float) -> None:
-        """Have an alarm by the call's deadline. That of an earlier call will do: it looks, and is set anew."""
-        self._timeout = timeout
-        self._deadline = self._loop.time() + timeout
-        if self._alarm is not None:
-            if self._alarm_at <= self._deadline:
-                return
-            self._alarm.cancel()
-        self._set_alarm()
-
-    def _set_alarm(self) -> None:
-        self._alarm_at = self._deadline
-        self._alarm = self._loop.call_at(self._deadline, self._rings)
-
-    def _rings(self) -> None:
-        self._alarm = None
-        if self._over is None:
-            return
-        if self._deadline > self._loop.time() + RESOLUTION:
-            self._set_alarm()
-        else:
+    def _timed_out(self) -> None:
+        """The deadline of the last call has passed, which may be over."""
+        if self._over is not None:
             self._end(CallFailed(f"no reply within {self._timeout:g} s"))
 
     def _end(self, failure: CallFailed) -> None:

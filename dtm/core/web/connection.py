@@ -7,7 +7,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, cast
 
-from dtm.core.web.deadline import Deadline, Limits
+from dtm.core.deadline import Deadline
+from dtm.core.web.limits import Limits
 from dtm.core.web.requests import Request, RequestReader, Unfit
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from dtm.core.web.deadline import Deadline, Limits
+from dtm.core.deadline import Deadline
+from dtm.core.web.limits import Limits
 from dtm.core.web.requests import Request, fit_host
 
 if TYPE_CHECKING:

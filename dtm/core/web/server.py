@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from dtm.core.web.api import Api
 from dtm.core.web.connection import Connection
-from dtm.core.web.deadline import Limits
 from dtm.core.web.exchange import ExchangeServer
+from dtm.core.web.limits import Limits
 from dtm.core.web.requests import RequestReader
 
 MAX_BODY = 4 * 1024 * 1024

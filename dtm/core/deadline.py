@@ -1,18 +1,9 @@
-"""How long a connection may take for what comes next."""
+"""How long a connection, a client's or a participant's, may take for what comes next."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Limits:
-    """Seconds: from the end of a request to the next one's headers; from there to the end of its body."""
-
-    idle_timeout: float
-    body_timeout: float
 
 
 class Deadline:
