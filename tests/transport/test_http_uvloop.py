@@ -103,15 +103,17 @@ def test_a_dial_cancelled_at_any_step_is_accounted_for(certificates, secure):
     async def scenario() -> None:
         server = Participant()
         await server.start(None, tls=tls)
-        for steps in range(40):
-            http = HttpTransport(allow=CallbackPolicy(None), ssl_context=trust)
-            call = asyncio.ensure_future(http.call(outgoing(server.url), yes))
-            for _ in range(steps):
-                await asyncio.sleep(0)
-            call.cancel()
-            await asyncio.gather(call, return_exceptions=True)
-            async with asyncio.timeout(20):
-                await http.close()
-        await server.stop()
+        try:
+            for steps in range(40):
+                http = HttpTransport(allow=CallbackPolicy(None), ssl_context=trust)
+                call = asyncio.ensure_future(http.call(outgoing(server.url), yes))
+                for _ in range(steps):
+                    await asyncio.sleep(0)
+                call.cancel()
+                await asyncio.gather(call, return_exceptions=True)
+                async with asyncio.timeout(20):
+                    await http.close()
+        finally:
+            await server.stop()
 
     uvloop.run(scenario())
