@@ -9,6 +9,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 TICK = os.sysconf("SC_CLK_TCK")
@@ -67,7 +68,11 @@ class Process:
 
     def files(self) -> int:
         """Open files and sockets."""
-        return sum(1 for _ in Path(f"/proc/{self.pid}/fd").iterdir())
+        return len(self._open())
+
+    def sockets(self) -> int:
+        """Open sockets."""
+        return sum(1 for name in self._open() if name.startswith("socket:"))
 
     def stop(self) -> None:
         """SIGTERM, SIGKILL after a while."""
@@ -80,6 +85,13 @@ class Process:
                 self._process.wait()
         if self._process.stdout:
             self._process.stdout.close()
+
+    def _open(self) -> list[str]:
+        names = []
+        for each in Path(f"/proc/{self.pid}/fd").iterdir():
+            with suppress(FileNotFoundError):  # closed meanwhile
+                names.append(str(each.readlink()))
+        return names
 
     def _tree(self) -> Iterator[int]:
         yield self.pid

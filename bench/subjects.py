@@ -16,7 +16,6 @@ from tests.support.mariadb import MariaDB, database_of
 
 BARE = "bare handler"
 SHIM = "libfsyncdelay.so"
-COMMITS = re.compile(rb"^dtm_commits_total(?:\{[^}]*\})? ([0-9.e+]+)$", re.MULTILINE)
 
 
 @dataclass(eq=False)
@@ -98,9 +97,16 @@ def url_of(process: Process) -> str:
 
 def commits_told(url: str) -> dict[str, float]:
     """The coordinator's own count of commits; nothing from one that keeps none."""
+    found = told(url, "dtm_commits_total")
+    return {} if found is None else {"commits": found}
+
+
+def told(url: str, name: str) -> float | None:
+    """A figure of a server's `/api/metrics`, the sum of all its series; None when it has no such thing."""
     try:
         with urlopen(f"{url}/api/metrics") as reply:
-            found = COMMITS.findall(reply.read())
+            page = reply.read().decode()
     except HTTPError:
-        return {}
-    return {"commits": sum(map(float, found))} if found else {}
+        return None
+    found = re.findall(rf"^{name}(?:\{{[^}}]*\}})? ([0-9.e+]+)$", page, re.MULTILINE)
+    return sum(map(float, found)) if found else None

@@ -5,6 +5,7 @@ docs/metrics.md explains them all; tests/docs/ sees to it that it does.
 
 from __future__ import annotations
 
+import asyncio
 import platform
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass
@@ -105,6 +106,7 @@ def of_the_node(parts: Parts) -> Iterator[Metric]:
     yield _one_counter("dtm_unfit_rows_total", "Times that a row could not be run", quarantine.unfit)
     yield _one_counter("dtm_quarantined_total", "Rows put into quarantine", quarantine.quarantined)
     yield _one_gauge("dtm_requests_running", "Requests not answered yet", parts.door.inside)
+    yield _one_gauge("dtm_event_loop_tasks", "Tasks of the event loop", len(asyncio.all_tasks()))
     yield _histogram("dtm_event_loop_lag_seconds", "By how much timers were late", (), [((), parts.lag.seconds)])
 
 
