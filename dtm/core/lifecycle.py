@@ -62,12 +62,15 @@ def apply(verbs: Verbs, verb: str, status: Status | None, request: Any = None) -
         if status is None or status.final:
             raise NotAllowed(f"cannot {verb}", status)
         return Status.FAILED
-    targets = {source: target for (name, source), target in verbs.items() if name == verb}
+    if (verb, status) in verbs:
+        return _resolved(verbs[verb, status], request)
+    targets = [target for (name, _), target in verbs.items() if name == verb]
     if not targets:
         raise InvalidRequest("/trans_type", f"this protocol does not know the verb {str(verb)!r}")
-    resolved = {source: target(request) if callable(target) else target for source, target in targets.items()}
-    if status in resolved:
-        return resolved[status]
-    if status is not None and not status.final and status in resolved.values():
+    if status is not None and not status.final and status in [_resolved(target, request) for target in targets]:
         return status
     raise NotAllowed(f"cannot {verb}", status)
+
+
+def _resolved(target: Target, request: Any) -> Status:
+    return target(request) if callable(target) else target

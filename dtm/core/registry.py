@@ -38,6 +38,7 @@ class Registered:
     settings: what the operator wrote under `protocols.<name>`, read-only.
     validate_request, validate_branch: the protocol's own schemas, compiled; None when it registers no branches.
     body_keys, branch_keys: the keys that these schemas name at their top level.
+    continuing: the verbs that may meet a transaction that exists, and change it.
     """
 
     protocol: Protocol
@@ -49,6 +50,7 @@ class Registered:
     validate_branch: Validator | None
     body_keys: frozenset[str]
     branch_keys: frozenset[str]
+    continuing: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +176,7 @@ def registered(protocol: Protocol, source: Source, settings: Settings, schemas: 
         validate_branch=None if branch is None else schemas.compile(branch, f"{owner}: branch_schema"),
         body_keys=schemas.properties_of(request),
         branch_keys=frozenset() if branch is None else schemas.properties_of(branch),
+        continuing=frozenset(verb for verb, status in protocol.verbs if status is not None),
     )
 
 

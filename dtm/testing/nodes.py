@@ -18,7 +18,7 @@ from dtm.core.row import Rules
 from dtm.core.scheduler import Scheduler
 from dtm.core.schemas import Schemas
 from dtm.core.service import Service
-from dtm.core.service.intake import Reader
+from dtm.core.service.intake import Reader, without_nulls
 from dtm.core.service.topics import CATEGORY
 from dtm.core.service.verbs import Verbs
 from dtm.core.store.base import KV, Claim, Save
@@ -168,7 +168,7 @@ class SimNode:
         """One request."""
         if self._opening is not None:
             await self._opening
-        await VERBS[step.verb](self.service.verbs, step.body)
+        await VERBS[step.verb](self.service.verbs, without_nulls(step.body))
 
     async def stop(self) -> None:
         """As on SIGTERM: let calls land within the grace, park, let go of everything."""

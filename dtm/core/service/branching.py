@@ -7,9 +7,9 @@ from typing import Any
 
 from dtm.core.errors import InvalidRequest, ProtocolFault
 from dtm.core.model import Branch
-from dtm.core.protocol import Request, changed_request
+from dtm.core.protocol import Request
 from dtm.core.registry import Registered
-from dtm.core.service.intake import CONTROL, Intake
+from dtm.core.service.intake import CONTROL
 from dtm.core.transport.base import Transport
 
 URL_KEYS = ("query_prepared",)
@@ -28,12 +28,12 @@ class Branching:
     def __init__(self, transport: Transport) -> None:
         self.problem_with = transport.problem_with
 
-    def expanded(self, intake: Intake, topic: Callable[[str], tuple[str, ...] | None]) -> tuple[Branch, ...]:
-        """The branches that prepare or submit makes, with the topics as they are now."""
-        request = changed_request(intake.request, topic=topic)
-        made = self.made(intake.registered.protocol.expand, request, intake.registered)
+    def expanded(self, request: Request, registered: Registered) -> tuple[Branch, ...]:
+        """The branches that prepare or submit makes. UnreadTopic: they depend on a topic that is to be read first."""
+        made = self.made(registered.protocol.expand, request, registered)
         for key in URL_KEYS:
-            self._check_url(request.body.get(key, ""), request.body)
+            if url := request.body.get(key):
+                self._check_url(url, request.body)
         return made
 
     def made(self, make: Make, request: Request, registered: Registered) -> tuple[Branch, ...]:
@@ -42,12 +42,12 @@ class Branching:
         for branch in branches:
             if not 0 < len(branch.branch_id) <= 128 or CONTROL.search(branch.branch_id):
                 raise InvalidRequest("/branch_id", "expected 1 to 128 characters, none of them a control character")
-            self._check_url(branch.url, request.body)
+            if branch.url:
+                self._check_url(branch.url, request.body)
         return branches
 
     def _check_url(self, url: str, body: Mapping[str, Any]) -> None:
-        problem = self.problem_with(url) if url else None
-        if problem:
+        if problem := self.problem_with(url):
             raise InvalidRequest(_pointer_to(url, body) or "", problem)
 
 
@@ -66,7 +66,7 @@ def _run(make: Make, request: Request, registered: Registered) -> tuple[Branch, 
             raise ProtocolFault(f"protocol {name}: a branch has a payload that is no bytes, or a url that is no str")
         if branch.op not in registered.protocol.ops:
             raise ProtocolFault(f"protocol {name}: a branch has the operation {branch.op!r}, which it does not define")
-    if len({branch.key for branch in branches}) != len(branches):
+    if len({(branch.branch_id, branch.op) for branch in branches}) != len(branches):
         raise InvalidRequest("", "two branches have the same branch_id and op")
     return branches
 

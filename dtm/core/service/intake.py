@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from functools import lru_cache
 from typing import Any
 
 import orjson
@@ -18,6 +19,7 @@ from dtm.core.transport.wire import legal_header
 from dtm.core.values import quick
 
 OPTION_KEYS = tuple(field.name for field in fields(Options))
+NUMBERS_AND_SWITCHES = tuple(name for name in OPTION_KEYS if name != "branch_headers")
 
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
@@ -25,12 +27,11 @@ CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 @quick
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """A validated body: who speaks for it, the `request` for its functions, custom_data and a reason as sent."""
+    """A validated body: who speaks for it, the `request` for its functions, custom_data as sent."""
 
     registered: Registered
     request: Request
     custom_data: str
-    reason: str
 
 
 def without_nulls(value: Any) -> Any:
@@ -43,7 +44,7 @@ def without_nulls(value: Any) -> Any:
 
 
 class Reader:
-    """Reads bodies for the protocols that are enabled here."""
+    """Reads bodies, which have no nulls any more, for the protocols that are enabled here."""
 
     def __init__(self, enabled: Mapping[str, Registered], schemas: Schemas) -> None:
         self._enabled = enabled
@@ -51,9 +52,8 @@ class Reader:
         self._reference = schemas.compile("common.json#/$defs/reference")
         self._registration = schemas.compile("common.json#/$defs/registration")
 
-    def transaction(self, verb: Verb, raw: Mapping[str, Any]) -> Intake:
+    def transaction(self, verb: Verb, body: Mapping[str, Any]) -> Intake:
         """The body of prepare and submit."""
-        body = without_nulls(raw)
         self._common.check(body)
         registered = self.protocol(body["trans_type"])
         registered.validate_request.check(body)
@@ -67,19 +67,17 @@ class Reader:
             custom=custom,
             settings=registered.settings,
         )
-        return Intake(registered, request, custom_data, body.get("rollback_reason", ""))
+        return Intake(registered, request, custom_data)
 
-    def reference(self, raw: Mapping[str, Any]) -> Mapping[str, Any]:
+    def reference(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The body of a verb that names a transaction: gid, and perhaps trans_type and rollback_reason."""
-        body: Mapping[str, Any] = without_nulls(raw)
         self._reference.check(body)
         return body
 
-    def registration(self, raw: Mapping[str, Any], implied_type: str | None) -> tuple[Registered, Request]:
+    def registration(self, body: Mapping[str, Any], implied_type: str | None) -> tuple[Registered, Request]:
         """The body of registerBranch: flat, strings only; the old paths imply the trans_type."""
-        body = without_nulls(raw)
         if implied_type is not None:
-            body.setdefault("trans_type", implied_type)
+            body = {"trans_type": implied_type, **body}
         self._registration.check(body)
         name = body["trans_type"]
         registered = self._enabled.get(name)
@@ -105,16 +103,23 @@ class Reader:
 
 
 def _options(body: Mapping[str, Any]) -> Options:
-    given = {key: body[key] for key in OPTION_KEYS if key in body}
-    given |= {key: int(value) for key, value in given.items() if isinstance(value, float)}  # 1.0 is an integer in JSON
-    if not given.get("branch_headers"):
-        given.pop("branch_headers", None)  # one SDK sends its empty map as a list
-    options = Options(**given)
-    for name, value in options.branch_headers.items():
+    options = _numbers_and_switches(*map(body.get, NUMBERS_AND_SWITCHES))
+    headers = body.get("branch_headers")
+    if not headers:  # one SDK sends its empty map as a list
+        return options
+    for name, value in headers.items():
         if not legal_header(name, value):
             pointer = "/branch_headers/" + name.replace("~", "~0").replace("/", "~1")
             raise InvalidRequest(pointer, "expected a legal header that is not one of the coordinator's own")
-    return options
+    return replace(options, branch_headers=headers)
+
+
+@lru_cache(maxsize=1024)
+def _numbers_and_switches(*values: float | None) -> Options:
+    """Options without headers, in the order of their names; None: not given. Clients send the same over and over."""
+    given = {name: value for name, value in zip(NUMBERS_AND_SWITCHES, values, strict=True) if value is not None}
+    whole: dict[str, Any] = {name: int(value) if isinstance(value, float) else value for name, value in given.items()}
+    return Options(**whole)  # 1.0 is an integer in JSON
 
 
 def _custom(text: str) -> tuple[str, Mapping[str, Any]]:

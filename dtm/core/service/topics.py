@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import orjson
 
 from dtm.core.errors import Conflict, InvalidRequest, NotFound
 from dtm.core.model import Branch
+from dtm.core.protocol import changed_request
 from dtm.core.service.branching import Branching, UnreadTopic
 from dtm.core.service.intake import CONTROL, Intake
 from dtm.core.service.times import rfc3339
@@ -31,15 +34,10 @@ class Topics:
         subscription takes effect at once on every node.
         """
         known: dict[str, tuple[str, ...] | None] = {}
-
-        def topic(name: str) -> tuple[str, ...] | None:
-            if name not in known:
-                raise UnreadTopic(name)
-            return known[name]
-
+        request = changed_request(intake.request, topic=partial(_urls_of, known))
         while True:
             try:
-                return self.branching.expanded(intake, topic)
+                return self.branching.expanded(request, intake.registered)
             except UnreadTopic as unread:
                 name = unread.args[0]
                 entry = await self._store.kv_get(CATEGORY, name)
@@ -98,6 +96,12 @@ class Topics:
             if await self._store.kv_put(CATEGORY, topic, value, 0 if entry is None else entry.version):
                 return
         raise Conflict(f"the topic {topic} changes too fast, try again")
+
+
+def _urls_of(known: Mapping[str, tuple[str, ...] | None], name: str) -> tuple[str, ...] | None:
+    if name not in known:
+        raise UnreadTopic(name)
+    return known[name]
 
 
 def _check(topic: str, url: str) -> None:

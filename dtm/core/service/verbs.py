@@ -10,6 +10,7 @@ from dtm.core import lifecycle
 from dtm.core.errors import Conflict, InvalidRequest, NotAllowed, NotFound, OtherContent
 from dtm.core.model import ERROR_CHARS, Options, Status, Transaction, Verb
 from dtm.core.node import Node
+from dtm.core.protocol import changed_request
 from dtm.core.registry import Registered
 from dtm.core.service.intake import Intake, Reader
 from dtm.core.service.topics import Topics
@@ -80,13 +81,13 @@ class Verbs:
 
     async def _enter(self, intake: Intake) -> None:
         """prepare and submit: create the transaction, or move the one that is there."""
-        request, verbs = intake.request, intake.registered.protocol.verbs
-        may_exist = any(verb == request.verb and source is not None for verb, source in verbs)
+        request, registered = intake.request, intake.registered
+        may_exist = request.verb in registered.continuing
         if may_exist and (stored := await self._node.store.load(request.gid)) is not None:
             await self._again(intake, stored)
             return
         try:
-            status = lifecycle.apply(verbs, request.verb, None, request)
+            status = lifecycle.apply(registered.protocol.verbs, request.verb, None, request)
         except NotAllowed as error:  # a verb that makes nothing of nothing
             raise NotFound(f"no TransGlobal with gid: {request.gid} found") from error
         try:
@@ -99,7 +100,7 @@ class Verbs:
         tx = Transaction(
             gid=request.gid,
             trans_type=request.trans_type,
-            protocol_version=intake.registered.protocol.version,
+            protocol_version=registered.protocol.version,
             status=status,
             created_at=self._node.store.now(),
             body=request.body,
@@ -120,8 +121,8 @@ class Verbs:
             if tx.status is not Status.PREPARED or request.verb != Verb.SUBMIT:
                 return tx if target is tx.status else replace(tx, status=target)
             if intake.custom_data and intake.custom_data != tx.custom_data:
-                stored = replace(intake, request=replace(request, body=tx.body))
-                self._topics.branching.expanded(stored, lambda name: ())  # may refuse the new custom_data
+                stored = changed_request(request, body=tx.body, topic=lambda name: ())
+                self._topics.branching.expanded(stored, intake.registered)  # may refuse the new custom_data
             custom_data = intake.custom_data or tx.custom_data
             return replace(tx, status=target, options=_merged(tx.options, request.options), custom_data=custom_data)
 

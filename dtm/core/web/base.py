@@ -17,6 +17,7 @@ from tornado.web import HTTPError
 
 from dtm.core.config import Settings, Token
 from dtm.core.errors import DtmError, Forbidden, InvalidRequest, StoreUnavailable, Unauthorized
+from dtm.core.service.intake import without_nulls
 from dtm.core.web.door import Door
 from dtm.core.web.replies import JSON, SUCCESS, error_reply, reply_bytes
 from dtm.core.web.requests import Request
@@ -124,7 +125,7 @@ class BaseHandler:
         return {token.role for token in tokens if hmac.compare_digest(token.token.encode(), secret)}
 
     def json_body(self) -> dict[str, Any]:
-        """Return the body: one JSON object in UTF-8. Raises InvalidRequest."""
+        """Return the body: one JSON object in UTF-8, its nulls dropped. Raises InvalidRequest."""
         body = self.request.body
         assert body is not None
         try:
@@ -135,7 +136,7 @@ class BaseHandler:
             raise InvalidRequest("", "the body must be a JSON object")
         if body.count(b"{") + body.count(b"[") > MAX_DEPTH and _deeper_than(MAX_DEPTH, value):
             raise InvalidRequest("", f"the body is nested more than {MAX_DEPTH} levels deep")
-        return value
+        return without_nulls(value) if b"null" in body else value
 
     def text(self, name: str) -> str:
         """Return a query parameter's first value exactly as it was sent, "" when absent. Raises InvalidRequest."""

@@ -12,12 +12,14 @@ def expand(request: dtm.Request) -> list[dtm.Branch]:
     """Per step its compensate branch, then its action branch; both carry the step's payload."""
     steps = request.body.get("steps", ())
     payloads = _payloads(steps, request.body.get("payloads", ()))
-    _check(request.custom, len(steps))
-    return [
-        dtm.Branch(_branch_id(index), op, step.get(op, ""), payloads[index])
-        for index, step in enumerate(steps)
-        for op in ("compensate", "action")
-    ]
+    if request.custom:
+        _check(request.custom, len(steps))
+    branches = []
+    for index, step in enumerate(steps):
+        branch_id, payload = _branch_id(index), payloads[index]
+        branches.append(dtm.Branch(branch_id, "compensate", step.get("compensate", ""), payload))
+        branches.append(dtm.Branch(branch_id, "action", step.get("action", ""), payload))
+    return branches
 
 
 def predecessors(custom: Mapping[str, Any]) -> dict[str, set[str]]:
@@ -31,7 +33,7 @@ def _branch_id(index: int) -> str:
 
 
 def _payloads(steps: Any, payloads: Any) -> list[bytes]:
-    texts = [*payloads, *(step["data"] for step in steps if step.get("data"))]  # clients of 2021 send `data`
+    texts = [*payloads, *[step["data"] for step in steps if step.get("data")]]  # clients of 2021 send `data`
     if len(texts) < len(steps):
         raise dtm.InvalidRequest("/payloads", f"expected one for each of the {len(steps)} steps, got {len(texts)}")
     return [text.encode() for text in texts]
