@@ -74,13 +74,12 @@ class Passes:
         """Whether this node should take no more work."""
         return len(self._live) >= MOST or self.node.draining
 
-    def idle_until(self, tx: Transaction) -> tuple[bool, int | None]:
+    def idle_until(self, tx: Transaction, now: int) -> tuple[bool, int | None]:
         """Whether a row in this state has nothing to do, and until when (ms, None: before somebody calls the API).
 
         Asked before a row is written, so that a transaction that only waits costs one commit and no pass.
         """
         rules = self.node.rules[tx.trans_type]
-        now = self.node.store.now()
         try:
             decision = rules.protocol.plan(
                 snapshot_of(tx, rules, now, parsed_custom(tx.custom_data), branches=tx.branches, questions=tx.questions)
@@ -140,7 +139,7 @@ class Passes:
         """Wait until no pass of this transaction runs here; its last state, or None when none ran."""
         tx = None
         while (live := self._live.get(gid)) is not None:
-            ended = asyncio.get_running_loop().create_future()
+            ended = live.task.get_loop().create_future()
             live.waiters.append(ended)
             await ended
             tx = live.pass_.row.tx

@@ -26,16 +26,15 @@ class Writer:
         self._passes = passes
 
     async def create(self, tx: Transaction) -> Transaction | None:
-        """Store a new transaction and run it if it has anything to do; None when the gid exists."""
-        hold = self._hold(tx)
+        """Store a transaction made this moment, and run it if it has anything to do; None when the gid exists."""
         boot = self._node.clock.boot()
-        next_at = hold.due_at if not hold.owner else self._first_try(tx)
+        hold, next_at, lease = self._terms(tx, tx.created_at)
         tx = changed_transaction(tx, owner=hold.owner, due_at=hold.due_at, doubt=bool(hold.owner), next_at=next_at)
         stored = await self._node.store.insert(tx)
         if stored is None:
             return None
-        self._tell(None, stored)
-        self._follow(stored, hold, boot, recovered=False)
+        self._tell(None, stored, stored.updated_at)
+        self._follow(stored, hold, boot, boot + lease, recovered=False)
         return stored
 
     async def change(self, gid: str, decide: Decide, seen: Transaction | None = None) -> Transaction:
@@ -53,7 +52,7 @@ class Writer:
                 return tx
             if tx.stopped and not wanted.status.final:
                 raise Conflict(f"stopped until an operator decides: {tx.trouble}", tx.status)
-            if wanted is tx and (tx.owner or self._passes.idle_until(tx)[0]):
+            if wanted is tx and (tx.owner or self._passes.idle_until(tx, self._node.store.now())[0]):
                 self._passes.notify(gid)
                 return tx
             try:
@@ -63,54 +62,49 @@ class Writer:
         raise StoreUnavailable(f"the transaction {gid} changes too fast, try again")
 
     async def _write(self, before: Transaction, wanted: Transaction) -> Transaction:
+        boot, now = self._node.clock.boot(), self._node.store.now()
         if wanted.status.final:
-            wanted = changed_transaction(wanted, finished_at=self._node.store.now())
-        hold = None if before.owner else self._hold(wanted)
-        if hold is not None:
-            next_at = hold.due_at if not hold.owner else self._first_try(wanted)
+            wanted = changed_transaction(wanted, finished_at=now)
+        hold, lease = None, 0.0
+        if not before.owner:
+            hold, next_at, lease = self._terms(wanted, now)
             wanted = changed_transaction(wanted, owner=hold.owner, due_at=hold.due_at, next_at=next_at)
         doubt = True if hold is not None and hold.owner and wanted.status is not Status.ABORTING else None
-        boot = self._node.clock.boot()
         with_request = len(wanted.branches) != len(before.branches)
         version = await self._node.store.save(
             Save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
         )
         stored = changed_transaction(wanted, version=version)
         if stored.status is not before.status:
-            self._tell(before.status, stored)
+            self._tell(before.status, stored, self._node.store.now())
         if hold is None:
             self._passes.notify(stored.gid)
         else:
-            self._follow(stored, hold, boot, recovered=before.doubt)
+            self._follow(stored, hold, boot, boot + lease, recovered=before.doubt)
         return stored
 
-    def _hold(self, tx: Transaction) -> Hold:
-        """Who is to hold a free row in this state: nobody if it has nothing to do, else this node, if it has room."""
+    def _terms(self, tx: Transaction, now: int) -> tuple[Hold, int | None, float]:
+        """Who is to hold a free row in this state: nobody if it has nothing to do, else this node, if it has room.
+
+        Also what `next_cron_time` shows until the first pass has ended, and the length of the lease in seconds.
+        """
         if tx.status.final:
-            return Hold("", None)
-        idle, until = self._passes.idle_until(tx)
-        if idle:
-            return Hold("", until)
-        now = self._node.store.now()
-        if self._passes.full:
-            return Hold("", now)
-        return Hold(self._node.token(), now + round(self._lease(tx) * 1000))
+            return Hold("", None), None, 0
+        idle, until = self._passes.idle_until(tx, now)
+        if idle or self._passes.full:
+            due_at = until if idle else now
+            return Hold("", due_at), due_at, 0
+        rules = self._node.rules[tx.trans_type]
+        lease = self._node.lease_for(rules.call_timeout(tx))
+        first_try = now + round(rules.base_interval(tx) * 1000)
+        return Hold(self._node.token(), now + round(lease * 1000)), first_try, lease
 
-    def _lease(self, tx: Transaction) -> float:
-        return self._node.lease_for(self._node.rules[tx.trans_type].call_timeout(tx))
-
-    def _first_try(self, tx: Transaction) -> int:
-        """What `next_cron_time` shows until the first pass has ended."""
-        return self._node.store.now() + round(self._node.rules[tx.trans_type].base_interval(tx) * 1000)
-
-    def _follow(self, tx: Transaction, hold: Hold, boot: float, *, recovered: bool) -> None:
+    def _follow(self, tx: Transaction, hold: Hold, boot: float, lease_end: float, *, recovered: bool) -> None:
         """The row is written: run it here, or see to it that its time is not missed."""
         if hold.owner:
-            lease_end = boot + self._lease(tx)
             self._passes.start(Start(tx, lease_end, boot, recovered=recovered, forget_until=None))
         elif hold.due_at is not None:
             self._passes.on_parked(hold.due_at)
 
-    def _tell(self, before: Status | None, tx: Transaction) -> None:
-        now = tx.updated_at if before is None else self._node.store.now()
+    def _tell(self, before: Status | None, tx: Transaction, now: int) -> None:
         self._node.observe(StatusChanged(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
