@@ -14,12 +14,12 @@ from tests.support.mariadb import MariaDB, database_of
 from tests.support.participants import Participants
 from tests.support.waiting import until
 
-OPTIONS = {"branches": [{}, {}], "options": {"retry_interval": "soon"}}
+ASKED = {"body": {}, "branches": [["01", "action", "", ""], ["02", 0, "", ""]]}
 POISON = {
     "no-json": ("state", "no json at all"),
-    "option-of-a-newer-version": ("state", json.dumps({"branches": [{}, {}], "options": {"retry_wisely": True}})),
-    "option-of-another-type": ("state", json.dumps(OPTIONS)),
-    "custom-data": ("state", json.dumps({"branches": [{}, {}], "custom_data": "{"})),
+    "option-of-a-newer-version": ("request", json.dumps(ASKED | {"options": {"retry_wisely": True}})),
+    "option-of-another-type": ("request", json.dumps(ASKED | {"options": {"retry_interval": "soon"}})),
+    "custom-data": ("request", json.dumps(ASKED | {"custom_data": "{"})),
     "retry-at": ("state", json.dumps({"branches": [{"retry": "tomorrow"}, {}]})),
     "attempts": ("state", json.dumps({"branches": [{"attempts": "many"}, {}]})),
     "no-branches": ("request", json.dumps({"body": {}, "branches": 5})),
@@ -126,6 +126,7 @@ def test_a_process_outlives_its_data_and_looks_again_after_a_restart(
         assert coordinator.client.post("submit", good)[0] == 200
         assert coordinator.terminate() == 0
         database.spoil("no-json", "state", "{}")
+        database.spoil("no-json", "created_at", "0")  # so its delay is over
         database.spoil("type-of-a-newer-version", "trans_type", "msg")
         coordinator.start()
         assert coordinator.client.until_final("no-json") == "succeed"

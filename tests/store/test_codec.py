@@ -149,6 +149,14 @@ def test_urls_and_payloads_of_the_body_are_stored_once():
     assert document["branches"] == [["01", "action", 0, 2], ["01", "compensate", 1, {"b64": "/wA="}]]
 
 
+def test_an_op_is_named_once():
+    ops = ("action", "compensate", "action", "", "compensate", "")
+    tx = make_tx("g1", branches=tuple(Branch(f"{number}", op, "u") for number, op in enumerate(ops)))
+    stored = [branch[1] for branch in orjson.loads(encode_request(tx))["branches"]]
+    assert stored == ["action", "compensate", 0, "", 1, 2]
+    assert decode(row_of(tx)) == tx
+
+
 def test_short_strings_and_repeated_ones():
     body = {"a": ["12345678", "short", "12345678", "abcdefgh"], "b": {"c": "zyxwvuts"}}
     places = ["12345678", "abcdefgh", "zyxwvuts", "short", "elsewhere"]
@@ -168,14 +176,21 @@ def test_the_state_is_readable():
     tx = make_tx("g1")
     ended = Attempt(5, 2, Outcome.SUCCESS)
     done = replace(tx.branches[0], status=BranchStatus.SUCCEED, started=1, started_at=5, ended_at=7, log=(ended,))
-    document = orjson.loads(encode_state(replace(tx, branches=(done, tx.branches[1]), reason="why")))
     first = {"status": "succeed", "started": 1, "from": 5, "to": 7, "log": [[5, 2, "SUCCESS"]]}
-    assert document == {
-        "options": {"wait_result": True, "branch_headers": {"x-test": "1"}},
-        "branches": [first, 0],
-        "custom_data": tx.custom_data,
-        "reason": "why",
-    }
+    changed = replace(tx, branches=(done, tx.branches[1]), reason="why")
+    assert orjson.loads(encode_state(changed)) == {"branches": [first, 0], "reason": "why"}
+    asked = orjson.loads(encode_request(tx))
+    assert asked["options"] == {"wait_result": True, "branch_headers": {"x-test": "1"}}
+    assert asked["custom_data"] == tx.custom_data
+
+
+def test_the_state_begins_as_it_did_when_only_branches_have_changed():
+    """What is the same up to there, and no longer, is overwritten in place."""
+    tx = make_tx("g1", next_at=1_750_000_010_000)
+    assert encode_state(tx) == b'{"next_at":10000,"branches":[0,0]}'
+    assert encode_state(replace(tx, branches=(tx.branches[0], one_call(tx.created_at, 5)), result="r")) == (
+        b'{"next_at":10000,"branches":[0,[0,5]],"result":"r"}'
+    )
 
 
 @pytest.mark.parametrize("besides", BESIDES)
@@ -219,11 +234,12 @@ def test_a_text_that_is_no_unicode_is_refused_in_the_state_too():
         (b"[]", b"{}"),
         (b"{}", b"{}"),
         (b"null", b"{}"),
-        (b'{"body":{}}', b'{"options":{"unheard_of":1}}'),
-        (b'{"body":{},"branches":[["01","a",3,""]]}', b"{}"),
-        (b'{"body":{},"branches":[["01","a"]]}', b"{}"),
-        (b'{"body":{},"branches":[["01","a","u",{"b64":"*"}]]}', b"{}"),
-        (b'{"body":{},"branches":[["01","a","u",null]]}', b"{}"),
+        (b'{"body":{},"options":{"unheard_of":1}}', b"{}"),
+        (b'{"body":{},"branches":[["01","a",3,""]]}', b'{"branches":[0]}'),
+        (b'{"body":{},"branches":[["01",0,"u",""]]}', b'{"branches":[0]}'),
+        (b'{"body":{},"branches":[["01","a"]]}', b'{"branches":[0]}'),
+        (b'{"body":{},"branches":[["01","a","u",{"b64":"*"}]]}', b'{"branches":[0]}'),
+        (b'{"body":{},"branches":[["01","a","u",null]]}', b'{"branches":[0]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[{},{}]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[{"status":"lost"}]}'),
         (b'{"body":{},"branches":[["01","a","u",""]]}', b'{"branches":[[]]}'),

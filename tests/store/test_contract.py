@@ -109,24 +109,18 @@ async def test_save_writes_the_request_only_when_told(store):
     other = replace(
         tx,
         body={"other": "a text of the body"},
+        options=Options(retry_limit=3),
+        custom_data="other",
         branches=tuple(replace(branch, url="http://other/url", started=1) for branch in tx.branches),
     )
     version = await store.save(Save(other, tx.version))
     now = await store.load("g1")
-    assert now.body == tx.body
+    assert (now.body, now.options, now.custom_data) == (tx.body, tx.options, tx.custom_data)
     assert now.branches == tuple(replace(branch, started=1) for branch in tx.branches)
     await store.save(Save(other, version, with_request=True))
     now = await store.load("g1")
-    assert now.body == other.body
+    assert (now.body, now.options, now.custom_data) == (other.body, other.options, other.custom_data)
     assert now.branches == other.branches
-
-
-@pytest.mark.gen_test
-async def test_options_may_change_with_any_save(store):
-    tx = await store.insert(owned(store, "g1"))
-    await store.save(Save(replace(tx, options=Options(retry_limit=3), custom_data="other"), tx.version))
-    now = await store.load("g1")
-    assert (now.options, now.custom_data, now.body) == (Options(retry_limit=3), "other", tx.body)
 
 
 @pytest.mark.gen_test

@@ -133,8 +133,10 @@ class Row:
 
     @property
     def branches(self) -> list[tuple[str, str]]:
-        """(branch_id, op) in their order."""
-        return [(branch[0], branch[1]) for branch in self.request.get("branches", ())]
+        """(branch_id, op) in their order. An op that stood there before is stored as its number."""
+        stored = [(branch[0], branch[1]) for branch in self.request.get("branches", ())]
+        ops = [op for _, op in stored if isinstance(op, str)]
+        return [(branch_id, ops[op] if isinstance(op, int) else op) for branch_id, op in stored]
 
 
 @dataclass(frozen=True)

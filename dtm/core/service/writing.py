@@ -70,7 +70,7 @@ class Writer:
             hold, next_at, lease = self._terms(wanted, now)
             wanted = changed_transaction(wanted, owner=hold.owner, due_at=hold.due_at, next_at=next_at)
         doubt = True if hold is not None and hold.owner and wanted.status is not Status.ABORTING else None
-        with_request = len(wanted.branches) != len(before.branches)
+        with_request = _request_of(wanted) != _request_of(before)
         version = await self._node.store.save(
             Save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
         )
@@ -108,3 +108,8 @@ class Writer:
 
     def _tell(self, before: Status | None, tx: Transaction, now: int) -> None:
         self._node.observe(StatusChanged(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
+
+
+def _request_of(tx: Transaction) -> tuple[object, ...]:
+    """What a verb may change of that which was asked: it only ever appends branches."""
+    return len(tx.branches), tx.options, tx.custom_data

@@ -153,9 +153,9 @@ class Store(ABC):
     async def save(self, change: Save) -> int:
         """Compare-and-set, durable when it returns; returns the new version. StaleVersion: the row has another version.
 
-        Sets updated_at. Never touches gid, trans_type, protocol_version, created_at; the request (body, and of the
-        branches who they are and what they are sent), owner, due_at and doubt only when told. So a save that appends
-        branches must be told `with_request`.
+        Sets updated_at. Never touches gid, trans_type, protocol_version, created_at; the request (body, options,
+        custom_data, and of the branches who they are and what they are sent), owner, due_at and doubt only when told.
+        So a save that appends branches must be told `with_request`.
         """
 
     @abstractmethod

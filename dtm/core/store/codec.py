@@ -1,14 +1,16 @@
 """The two JSON documents of a row: `request` (what was asked) and `state` (how it stands).
 
-request: `{"body", "branches": [[branch_id, op, url, payload], ...]}`; no branches, no key. A url or payload that is
-also a string of the body (8 characters or more) is written as that string's index among the body's distinct strings,
-in document order: steps and payloads are stored once. A payload is text when it is valid UTF-8, else `{"b64": ...}`.
+request: `{"body", "options", "custom_data", "branches": [[branch_id, op, url, payload], ...]}`, without what is not
+there. A url or payload that is also a string of the body (8 characters or more) is written as that string's index among
+the body's distinct strings, in document order: steps and payloads are stored once. An op that an earlier branch has is
+written as its index among the distinct ops. A payload is text when it is valid UTF-8, else `{"b64": ...}`.
 
-state: `{"options", "custom_data", "branches": [{...}, ...], "questions", "reason", "result", "next_at", "trouble"}`,
-without what is not there; its branches stand in the order of the request's. One that nothing has happened to is 0; one
-that took a single call, which succeeded, is only `[when it began, duration]`: most are, and a database logs every byte
-twice. These two and `next_at` are milliseconds, counted from when the transaction was created. A save writes this
-document only, so that payloads are not written again; only registerBranch appends to the other.
+state: `{"next_at", "branches": [{...}, ...], "questions", "reason", "result", "trouble"}`, without what is not there;
+its branches stand in the order of the request's. One that nothing has happened to is 0; one that took a single call,
+which succeeded, is only `[when it began, duration]`: most are, and a database logs every byte twice. These two and
+`next_at` are milliseconds, counted from when the transaction was created; `next_at` comes first, for what has not
+changed at a document's beginning need not be logged. A save writes this document only; the other one is written again
+by verbs that add to it.
 """
 
 from __future__ import annotations
@@ -52,11 +54,16 @@ _OPTION_TYPES = {name: (bool,) if type(getattr(_OPTIONS, name)) is bool else (in
 def encode_request(tx: Transaction) -> bytes:
     """The request document. InvalidRequest when it holds what JSON cannot."""
     document: dict[str, Any] = {"body": tx.body}
+    if tx.options != _OPTIONS:
+        document["options"] = _options(tx.options)
+    if tx.custom_data:
+        document["custom_data"] = tx.custom_data
     if tx.branches:
         places = _distinct_strings(tx.body)
+        ops: dict[str, int] = {}
         document["branches"] = [
-            [branch.branch_id, branch.op, places.get(branch.url, branch.url), _payload(branch.payload, places)]
-            for branch in tx.branches
+            [each.branch_id, _op(each.op, ops), places.get(each.url, each.url), _payload(each.payload, places)]
+            for each in tx.branches
         ]
     return _dump(document)
 
@@ -64,21 +71,19 @@ def encode_request(tx: Transaction) -> bytes:
 def encode_state(tx: Transaction) -> bytes:
     """The state document. InvalidRequest when it holds what JSON cannot."""
     document: dict[str, Any] = {}
-    if tx.options != _OPTIONS:
-        document["options"] = _options(tx.options)
+    if tx.next_at is not None:
+        document["next_at"] = tx.next_at - tx.created_at
     standings = [_standing(branch, tx.created_at) for branch in tx.branches]
-    if any(standings):
+    if standings:
         document["branches"] = standings
     if tx.questions:
         document["questions"] = [
             [asked.branch_id, asked.op, asked.url, _payload(asked.payload, {}), _standing(asked, tx.created_at)]
             for asked in tx.questions
         ]
-    for name in ("custom_data", "reason", "result", "trouble"):
+    for name in ("reason", "result", "trouble"):
         if text := getattr(tx, name):
             document[name] = text
-    if tx.next_at is not None:
-        document["next_at"] = tx.next_at - tx.created_at
     return _dump(document)
 
 
@@ -96,8 +101,8 @@ def decode(row: Sequence[Any]) -> Transaction:
             status=STATUS_OF[status],
             created_at=created_at,
             body=asked["body"],
-            options=_read_options(stands["options"]) if "options" in stands else _OPTIONS,
-            custom_data=stands.get("custom_data", ""),
+            options=_read_options(asked["options"]) if "options" in asked else _OPTIONS,
+            custom_data=asked.get("custom_data", ""),
             branches=_branches(asked, stands, created_at),
             questions=tuple(_branch(put[:4], put[4], (), created_at) for put in stands.get("questions", ())),
             reason=stands.get("reason", ""),
@@ -178,6 +183,14 @@ def _distinct_strings(body: Any) -> dict[str, int]:
     return places
 
 
+def _op(op: str, ops: dict[str, int]) -> str | int:
+    """The index of an op that has been seen; a new one itself, which has the next index from now on."""
+    if op in ops:
+        return ops[op]
+    ops[op] = len(ops)
+    return op
+
+
 def _payload(payload: bytes, places: Mapping[str, int]) -> str | int | dict[str, str]:
     try:
         text = payload.decode()
@@ -232,8 +245,15 @@ def _branches(asked: Mapping[str, Any], stands: Mapping[str, Any], origin: int) 
     branches = asked.get("branches", ())
     strings = list(_distinct_strings(asked["body"])) if branches else ()
     standings = stands.get("branches") or [0] * len(branches)
-    pairs = zip(branches, standings, strict=True)
-    return tuple(_branch(branch, standing, strings, origin) for branch, standing in pairs)
+    ops: list[str] = []
+    read = []
+    for (branch_id, op, *sent), standing in zip(branches, standings, strict=True):
+        if isinstance(op, int):
+            op = ops[op]
+        else:
+            ops.append(op)
+        read.append(_branch((branch_id, op, *sent), standing, strings, origin))
+    return tuple(read)
 
 
 def _branch(

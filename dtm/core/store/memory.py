@@ -264,6 +264,8 @@ def _changed(row: Transaction, item: Update) -> Transaction:
         protocol_version=row.protocol_version,
         created_at=row.created_at,
         body=asked.body,
+        options=asked.options,
+        custom_data=asked.custom_data,
         branches=tuple(_standing(*pair) for pair in zip(asked.branches, tx.branches, strict=True)),
         version=item.version,
         updated_at=item.now,

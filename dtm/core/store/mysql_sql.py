@@ -42,7 +42,7 @@ NEVER = 2**63 - 1
 _READ = {"doubt": "doubt & 1", "due_at": f"NULLIF(due_at, {NEVER})", "finished_at": f"NULLIF(finished_at, {NEVER})"}
 _COLUMNS = ", ".join(_READ.get(column, column) for column in COLUMNS)
 
-ROOM, ROOM_PER_BRANCH = 60, 8
+ROOM, ROOM_PER_BRANCH = 28, 7
 """Bytes that a state gets at least: as many as it has when all has gone well, each call within a second."""
 
 LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
