@@ -18,6 +18,7 @@ from tornado.httputil import (
 from dtm.core.deadline import Deadline
 from dtm.core.web.limits import Limits
 from dtm.core.web.requests import Request, fit_host
+from dtm.core.web.stream import Stream
 
 if TYPE_CHECKING:
     from dtm.core.web.api import Api
@@ -39,23 +40,12 @@ class ExchangeServer(HTTPServer):
         self.limits = limits
         self.max_body = max_body
         self.max_dropped = max_dropped
-        self._deadlines: dict[object, Deadline] = {}
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
         """A connection waits for its next request."""
-        deadline = self._deadlines.get(server_conn)
-        if deadline is None:
-            stream = cast(HTTP1ServerConnection, server_conn).stream
-            deadline = self._deadlines[server_conn] = Deadline(stream.close)
+        deadline = cast(Stream, cast(HTTP1ServerConnection, server_conn).stream).deadline
         deadline.put(self.limits.idle_timeout)
         return Exchange(self, cast(HTTP1Connection, request_conn), deadline)
-
-    def on_close(self, server_conn: object) -> None:
-        """A connection has ended."""
-        deadline = self._deadlines.pop(server_conn, None)
-        if deadline is not None:
-            deadline.end()
-        super().on_close(server_conn)
 
     def announced_too_large(self, headers: HTTPHeaders) -> bool:
         """Whether to read such a body and drop it, so that its sender comes to hear the refusal.

@@ -12,6 +12,7 @@ from dtm.core.web.connection import Connection
 from dtm.core.web.exchange import ExchangeServer
 from dtm.core.web.limits import Limits
 from dtm.core.web.requests import RequestReader
+from dtm.core.web.stream import Stream
 
 MAX_BODY = 4 * 1024 * 1024
 MAX_DROPPED = 64 * 1024 * 1024
@@ -24,17 +25,26 @@ TORNADO, HTTPTOOLS = "tornado", "httptools"
 class Server(ABC):
     """Serves one API."""
 
-    @abstractmethod
+    def __init__(self) -> None:
+        self._listeners: list[asyncio.Server] = []
+
     async def serve(self, sockets: Sequence[socket.socket]) -> None:
         """Accept connections on these sockets, which listen already."""
+        loop = asyncio.get_running_loop()
+        self._listeners += [await loop.create_server(self._connection, sock=sock, backlog=1024) for sock in sockets]
 
-    @abstractmethod
     def stop(self) -> None:
         """Accept no more connections."""
+        for listener in self._listeners:
+            listener.close()
 
     @abstractmethod
     async def close_all_connections(self) -> None:
-        """Close what is open; return when it is closed."""
+        """Close what is open; return when it is closed. What a client does not take is thrown away."""
+
+    @abstractmethod
+    def _connection(self) -> asyncio.Protocol:
+        """What serves a connection that a client opens."""
 
 
 def make_server(
@@ -59,6 +69,7 @@ class TornadoServer(Server):
     """Tornado's own."""
 
     def __init__(self, api: Api, limits: Limits) -> None:
+        super().__init__()
         self._server = ExchangeServer(
             api,
             limits,
@@ -67,45 +78,29 @@ class TornadoServer(Server):
             xheaders=False,
             decompress_request=False,
             max_header_size=MAX_HEADERS,
-            max_buffer_size=MAX_BODY + MAX_HEADERS,
         )
-
-    async def serve(self, sockets: Sequence[socket.socket]) -> None:
-        """As Server says."""
-        self._server.add_sockets(sockets)
-
-    def stop(self) -> None:
-        """As Server says."""
-        self._server.stop()
 
     async def close_all_connections(self) -> None:
         """As Server says."""
         await self._server.close_all_connections()
+
+    def _connection(self) -> Stream:
+        return Stream(self._server.handle_stream, self._server.limits)
 
 
 class HttptoolsServer(Server):
     """Protocols of asyncio."""
 
     def __init__(self, api: Api, limits: Limits) -> None:
+        super().__init__()
         self._api = api
         self._limits = limits
-        self._listeners: list[asyncio.Server] = []
         # The event loop keeps weak references only: what is open must be held here.
         self._connections: set[Connection] = set()
         self._none_open = asyncio.Event()
 
-    async def serve(self, sockets: Sequence[socket.socket]) -> None:
-        """As Server says."""
-        loop = asyncio.get_running_loop()
-        self._listeners += [await loop.create_server(self._connection, sock=sock, backlog=1024) for sock in sockets]
-
-    def stop(self) -> None:
-        """As Server says."""
-        for listener in self._listeners:
-            listener.close()
-
     async def close_all_connections(self) -> None:
-        """As Server says; what a client does not take is thrown away."""
+        """As Server says."""
         for connection in tuple(self._connections):
             connection.close()
         try:

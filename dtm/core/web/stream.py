@@ -1,0 +1,181 @@
+"""A client's connection as Tornado's HTTP server reads and writes it, carried by a transport of the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any, cast
+
+from tornado.ioloop import IOLoop
+from tornado.iostream import StreamClosedError, UnsatisfiableReadError
+
+from dtm.core.deadline import Deadline
+from dtm.core.web.limits import Limits
+
+READ_AHEAD = 64 * 1024
+
+Search = Callable[[bytearray], int | None]
+"""Where what is read for ends in what has come; None: not yet there. UnsatisfiableReadError: nor will it be."""
+
+
+class Stream(asyncio.Protocol):
+    """All that `HTTP1Connection` asks of an `IOStream`, without its calls of the system: to look away from the socket
+    while a request is under way, to look at it again, to see that nothing has come, to switch Nagle's algorithm.
+
+    While nobody reads, some READ_AHEAD bytes are kept, and no more read. Who says no more is still answered. While
+    the client does not take an answer nothing more is read, and it has `body_timeout` to take it.
+
+    accept: is handed the stream and the client's address once it is open. deadline: hangs up when it passes.
+    """
+
+    def __init__(self, accept: Callable[[Any, Any], object], limits: Limits) -> None:
+        self.io_loop = IOLoop.current()
+        self.socket: Any
+        self.deadline: Deadline
+        self._accept = accept
+        self._limits = limits
+        self._loop = asyncio.get_running_loop()
+        self._transport: asyncio.Transport
+        self._data = bytearray()
+        self._search: Search
+        self._reader: asyncio.Future[bytes] | None = None
+        self._paused = False
+        self._ended = False
+        self._written: asyncio.Future[None] = self._loop.create_future()
+        self._written.set_result(None)
+        self._on_close: Callable[[], object] | None = None
+
+    # Called by the event loop
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client is there."""
+        self._transport = cast(asyncio.Transport, transport)  # not isinstance: uvloop's are of no asyncio class
+        self.socket = transport.get_extra_info("socket")
+        self.deadline = Deadline(self._transport.abort)
+        self._accept(self, transport.get_extra_info("peername"))
+
+    def data_received(self, data: bytes) -> None:
+        """Some bytes."""
+        self._data += data
+        if self._reader is not None:
+            self._look(self._reader)
+        if len(self._data) > READ_AHEAD and not self._paused:
+            self._paused = True
+            self._transport.pause_reading()
+
+    def eof_received(self) -> bool:
+        """The client sends no more."""
+        self._ended = True
+        if self._reader is not None:
+            self.close()
+        return True
+
+    def pause_writing(self) -> None:
+        """The client does not take what it is sent."""
+        self._written = self._loop.create_future()
+        self.deadline.put(self._limits.body_timeout)
+
+    def resume_writing(self) -> None:
+        """It does again."""
+        self.deadline.lift()
+        self._written.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The end. A request that is under way goes on."""
+        self.deadline.end()
+        if not self._written.done():
+            self._written.set_result(None)
+        self._end()
+
+    # Called by Tornado
+
+    def read_until_regex(self, regex: bytes, max_bytes: int) -> asyncio.Future[bytes]:
+        """All up to the end of a match; the connection is closed when there is none in so many bytes."""
+        return self._read(_until(regex, max_bytes))
+
+    def read_until(self, delimiter: bytes, max_bytes: int) -> asyncio.Future[bytes]:
+        """The same for a text."""
+        return self._read(_until(re.escape(delimiter), max_bytes))
+
+    def read_bytes(self, num_bytes: int, partial: bool = False) -> asyncio.Future[bytes]:
+        """So many bytes. partial: or fewer, but one at least."""
+        least = 1 if partial else num_bytes
+        return self._read(lambda data: min(len(data), num_bytes) if len(data) >= least else None)
+
+    def write(self, data: bytes) -> asyncio.Future[None]:
+        """Send; done when there is room for more. Raises StreamClosedError."""
+        if self._transport.is_closing():
+            raise StreamClosedError
+        self._transport.write(data)
+        return self._written
+
+    def set_nodelay(self, value: bool) -> None:
+        """Nothing to do: the event loop has seen to it that nothing waits."""
+
+    def set_close_callback(self, callback: Callable[[], object] | None) -> None:
+        """To be called at the end, in place of the one before."""
+        self._on_close = callback
+
+    def closed(self) -> bool:
+        """Whether this is the end."""
+        return self._transport.is_closing()
+
+    def close(self) -> None:
+        """Close, once what was written has been sent; at once when the client does not take it."""
+        if self._written.done():
+            self._transport.close()
+        else:
+            self._transport.abort()
+        self._end()
+
+    def _read(self, search: Search) -> asyncio.Future[bytes]:
+        self._search = search
+        self._reader = reader = self._loop.create_future()
+        self._look(reader)
+        if not reader.done():
+            if self._ended:
+                self.close()
+            elif self._paused:
+                self._paused = False
+                self._transport.resume_reading()
+        return reader
+
+    def _look(self, reader: asyncio.Future[bytes]) -> None:
+        """Give the reader what it waits for, if it has come."""
+        try:
+            end = self._search(self._data)
+        except UnsatisfiableReadError:
+            self.close()
+            return
+        if end is not None:
+            self._reader = None
+            if not reader.cancelled():
+                reader.set_result(bytes(self._data[:end]))
+            del self._data[:end]
+
+    def _end(self) -> None:
+        """Nothing is read any more, nor is what has been."""
+        self._ended = True
+        self._data.clear()
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_exception(StreamClosedError())
+        self._reader = None
+        if self._on_close is not None:
+            self._loop.call_soon(self._on_close)
+            self._on_close = None
+
+
+@lru_cache(maxsize=8)
+def _until(regex: bytes, max_bytes: int) -> Search:
+    search = re.compile(regex).search
+
+    def end(data: bytearray) -> int | None:
+        match = search(data)
+        size = len(data) if match is None else match.end()
+        if size > max_bytes:
+            raise UnsatisfiableReadError
+        return None if match is None else size
+
+    return end
