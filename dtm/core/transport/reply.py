@@ -6,6 +6,7 @@ import zlib
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
+from dtm.core.transport import heads
 from dtm.core.transport.base import CallFailed, Reply
 
 MAX_REPLY = 1 << 20
@@ -17,6 +18,7 @@ MAX_WIRE = MAX_HEAD + 2 * MAX_REPLY
 
 _TOO_LONG = f"reply longer than {MAX_REPLY} bytes"
 _HEAD_TOO_LONG = f"reply's headers longer than {MAX_HEAD} bytes"
+_PLAIN = {b"content-length"}
 _READ = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
 _GZIP = 16 + zlib.MAX_WBITS
 
@@ -34,6 +36,9 @@ class ReplyReader:
     def start(self) -> None:
         """Expect a new reply."""
         self.began = self.keep_alive = False
+
+    def _begin(self) -> None:
+        self.began = True
         self._wire = self._head = 0
         self._failure = ""
         self._complete = False
@@ -49,7 +54,11 @@ class ReplyReader:
 
     def feed(self, data: bytes) -> Reply | None:
         """Take bytes; the reply once it is whole. CallFailed: too long, or no proper HTTP."""
-        self.began = True
+        if not self.began:
+            if (reply := heads.known(data)) is not None:
+                self.began = self.keep_alive = True
+                return reply
+            self._begin()
         self._wire += len(data)
         try:
             self._parser.feed_data(data)
@@ -59,7 +68,10 @@ class ReplyReader:
             if not self._complete and not self._failure:
                 raise CallFailed(f"the reply is no proper HTTP: {error}") from error
         if self._complete:
-            return self._build()
+            reply = self._build()
+            if self.keep_alive and self._wire == len(data) and self._headers.keys() == _PLAIN:
+                heads.remember(data, reply)
+            return reply
         if not self._in_body and self._wire > MAX_HEAD:
             self._failure = _HEAD_TOO_LONG
         elif self._wire > MAX_WIRE:
