@@ -33,7 +33,9 @@ _BLANK = "\ufeff \t\r\n"
 _FAILURE = " FAILURE"
 _WORDS: Mapping[str, Outcome] = {word.value: word for word in (Outcome.SUCCESS, Outcome.FAILURE, Outcome.ONGOING)}
 
-_escape = lru_cache(maxsize=4096)(quote_plus)
+_PLAIN = re.compile(r"[0-9A-Za-z_.~-]*")
+_SHORT = 64
+"""Bytes of a body that is likely to come again."""
 
 
 def outgoing(
@@ -51,11 +53,23 @@ def outgoing(
 
     always_post: POST also when the payload is empty. branch_type: say the operation a second time, for old SDKs.
     """
-    op = _escape(branch.op)
-    old = f"&branch_type={op}" if branch_type else ""
-    query = f"branch_id={_escape(branch.branch_id)}{old}&gid={_escape(gid)}&op={op}&trans_type={_escape(trans_type)}"
+    before, after = _around_gid(branch.branch_id, branch.op, trans_type, branch_type)
+    query = f"{before}{_escape(gid)}{after}"
     method = "POST" if always_post or branch.payload else "GET"
     return Outgoing(method, _stem(branch.url), _headers(branch_headers), branch.payload, timeout, epoch, query)
+
+
+@lru_cache(maxsize=4096)
+def _around_gid(branch_id: str, op: str, trans_type: str, branch_type: bool) -> tuple[str, str]:
+    """Our parameters before the gid, and those after it."""
+    op = _escape(op)
+    old = f"&branch_type={op}" if branch_type else ""
+    return f"branch_id={_escape(branch_id)}{old}&gid=", f"&op={op}&trans_type={_escape(trans_type)}"
+
+
+@lru_cache(maxsize=4096)
+def _escape(text: str) -> str:
+    return text if _PLAIN.fullmatch(text) else quote_plus(text)
 
 
 @lru_cache(maxsize=1024)
@@ -80,14 +94,22 @@ def outcome_of(reply: Reply, *, words: bool) -> tuple[Outcome, str]:
     bare word counts (contract, "Where this server differs", 3). The text of a FAILURE ends with that word; the
     others begin with the status.
     """
-    text = reply.body.decode("utf-8", "replace").strip(_BLANK)
-    outcome = _outcome(reply.status, text, words)
+    read = _read_again if len(reply.body) <= _SHORT else _read
+    return read(reply.status, reply.body, words)
+
+
+def _read(status: int, body: bytes, words: bool) -> tuple[Outcome, str]:
+    text = body.decode("utf-8", "replace").strip(_BLANK)
+    outcome = _outcome(status, text, words)
     if outcome is Outcome.SUCCESS:
         return outcome, ""
     if outcome is Outcome.FAILURE:
         reason = "" if text == "FAILURE" else text.removesuffix(_FAILURE)
         return outcome, (reason[: ERROR_CHARS - len(_FAILURE)] + _FAILURE).lstrip()
-    return outcome, f"{reply.status} {text}"[:ERROR_CHARS].rstrip()
+    return outcome, f"{status} {text}"[:ERROR_CHARS].rstrip()
+
+
+_read_again = lru_cache(maxsize=1024)(_read)
 
 
 def _outcome(status: int, text: str, words: bool) -> Outcome:
