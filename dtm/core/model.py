@@ -151,30 +151,30 @@ LOG_FIRST, LOG_LAST = 3, 7
 ERROR_CHARS = 1024
 
 
-def evolve(branch: Branch, outcome: Outcome, op: Op) -> Branch:
-    """Fold an answer into a branch: one rule for all protocols (architecture, section 4).
+def evolve(branch: Branch, outcome: Outcome, op: Op) -> tuple[BranchStatus, int]:
+    """Status and `attempts` of a branch after an answer: one rule for all protocols (architecture, section 4).
 
     A branch that is no longer pending stays as it is: a late answer changes nothing.
     """
-    if not branch.pending:
-        return branch
+    if not branch.pending or outcome is Outcome.ONGOING:
+        return branch.status, branch.attempts
     if outcome is Outcome.SUCCESS:
-        return changed_branch(branch, status=BranchStatus.SUCCEED)
+        return BranchStatus.SUCCEED, branch.attempts
     if outcome is Outcome.FAILURE and op.may_fail:
-        return changed_branch(branch, status=BranchStatus.FAILED)
-    if outcome is Outcome.ONGOING:
-        return branch
-    return changed_branch(branch, attempts=branch.attempts + 1)
+        return BranchStatus.FAILED, branch.attempts
+    return branch.status, branch.attempts + 1
 
 
-def record(branch: Branch, attempt: Attempt) -> Branch:
-    """Add a finished call to a branch's story; the first 3 and the last 7 are kept."""
+def record(branch: Branch, attempt: Attempt, op: Op) -> Branch:
+    """Fold a finished call into a branch: how it stands now, and its story (the first 3 and the last 7 are kept)."""
+    status, attempts = evolve(branch, attempt.outcome, op)
     log = (*branch.log, attempt)
     if len(log) > LOG_FIRST + LOG_LAST:
         log = log[:LOG_FIRST] + log[-LOG_LAST:]
-    ended = attempt.time + attempt.duration_ms
-    error = attempt.error[:ERROR_CHARS]
-    return changed_branch(branch, log=log, answered=branch.answered + 1, ended_at=ended, error=error)
+    ended, error, answered = attempt.time + attempt.duration_ms, attempt.error[:ERROR_CHARS], branch.answered + 1
+    return changed_branch(
+        branch, status=status, attempts=attempts, log=log, answered=answered, ended_at=ended, error=error
+    )
 
 
 @quick

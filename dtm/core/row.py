@@ -23,7 +23,6 @@ from dtm.core.model import (
     changed_branch,
     changed_snapshot,
     changed_transaction,
-    evolve,
     nothing,
     record,
 )
@@ -134,10 +133,13 @@ class Row:
     def _take_in(self, tx: Transaction) -> None:
         """Look at a stored row; what this pass knows better of single branches stands."""
         mine, asked = self._branches, self._questions
-        touched = self._touched
-        self._branches = {b.key: mine[b.key] if b.key in touched else b for b in tx.branches}
-        self._questions = {q.key: q for q in tx.questions}
-        self._questions |= {k: asked[k] for k in touched if k in asked}
+        self._branches = {branch.key: branch for branch in tx.branches}
+        self._questions = {question.key: question for question in tx.questions}
+        for key in self._touched:
+            if key in asked:
+                self._questions[key] = asked[key]
+            elif key in self._branches:
+                self._branches[key] = mine[key]
         if self.recovered:
             self._mark_doubtful()
 
@@ -145,7 +147,8 @@ class Row:
         """An earlier node may have begun any pending call that can be undone: count it as started (law 5.4)."""
         for key, branch in self._branches.items():
             if branch.pending and not branch.started and branch.op in self.rules.protocol.undoable:
-                self._change(key, changed_branch(branch, started=1))
+                self._touched.add(key)
+                self._branches[key] = changed_branch(branch, started=1)
 
     def reloaded(self, tx: Transaction) -> None:
         """Somebody else wrote the row: take it, with what landed here folded in again."""
@@ -195,26 +198,23 @@ class Row:
         self._touched.add(question.key)
         self._questions[question.key] = question
 
-    def _change(self, key: Key, branch: Branch) -> None:
+    def _book(self, key: Key) -> dict[Key, Branch]:
+        """Where this branch or question stands, which is about to change."""
         self._touched.add(key)
-        if key in self._branches:
-            self._branches[key] = branch
-        else:
-            self._questions[key] = branch
-
-    def _find(self, key: Key) -> Branch:
-        return self._branches.get(key) or self._questions[key]
+        return self._branches if key in self._branches else self._questions
 
     def skip(self, key: Key, now: int) -> None:
         """Nothing to call (an empty url): success at once."""
-        self._change(key, changed_branch(self._find(key), status=BranchStatus.SUCCEED, ended_at=now))
+        book = self._book(key)
+        book[key] = changed_branch(book[key], status=BranchStatus.SUCCEED, ended_at=now)
 
     def start(self, key: Key, now: int) -> int:
         """A call is about to leave; when (ms). It is later than what has landed, so that times tell who came first."""
         now = max(now, self._after)
-        branch = self._find(key)
+        book = self._book(key)
+        branch = book[key]
         started_at = now if branch.started_at is None else branch.started_at
-        self._change(key, changed_branch(branch, started=branch.started + 1, started_at=started_at))
+        book[key] = changed_branch(branch, started=branch.started + 1, started_at=started_at)
         return now
 
     def forget_waits(self, until: int | None = None) -> None:
@@ -227,21 +227,20 @@ class Row:
 
     def put_off(self, key: Key, now: int, seconds: float) -> None:
         """No slot was to be had: later, and no attempt is counted."""
-        self._change(key, changed_branch(self._find(key), retry_at=now + round(seconds * 1000)))
+        book = self._book(key)
+        book[key] = changed_branch(book[key], retry_at=now + round(seconds * 1000))
 
     def land(self, landing: Landing, random: float) -> Branch:
         """Fold a landed call in; `random` in [0, 1) jitters the back-off. Returns the branch as it stands now."""
-        branch = self._find(landing.key)
-        question = landing.key not in self._branches
-        op = QUESTION if question else self.rules.protocol.ops[branch.op]
+        key, book = landing.key, self._book(landing.key)
+        op = QUESTION if book is self._questions else self.rules.protocol.ops[key[1]]
         self._after = max(self._after, landing.time + 1)
         text = landing.text[:ERROR_CHARS] if landing.outcome is not Outcome.SUCCESS else ""
-        attempt = Attempt(landing.time, landing.duration_ms, landing.outcome, text)
-        branch = record(evolve(branch, landing.outcome, op), attempt)
+        branch = record(book[key], Attempt(landing.time, landing.duration_ms, landing.outcome, text), op)
         retry_at = self._retry_at(branch, landing, random)
         if retry_at != branch.retry_at:
             branch = changed_branch(branch, retry_at=retry_at)
-        self._change(landing.key, branch)
+        book[key] = branch
         return branch
 
     def _retry_at(self, branch: Branch, landing: Landing, random: float) -> int | None:

@@ -10,7 +10,7 @@ import pytest
 
 import dtm
 from dtm import Call, Protocol, Snapshot, Status
-from dtm.core import row
+from dtm.core import model, row
 from dtm.core.custody import Custody
 from dtm.core.engine import Pass
 from dtm.core.flights import Flights
@@ -109,13 +109,13 @@ async def _nothing(self: Passes) -> None:
 
 
 def test_an_answer_that_changes_an_ended_branch_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    def evolve_always(branch: Branch, outcome: dtm.Outcome, op: dtm.Op) -> Branch:
+    def evolve_always(branch: Branch, outcome: dtm.Outcome, op: dtm.Op) -> tuple[dtm.BranchStatus, int]:
         return evolve(replace(branch, status=dtm.BranchStatus.PREPARED), outcome, op)
 
     def plan_again(snapshot: Snapshot) -> dtm.Decision:
         return SAGA.plan(snapshot)
 
-    monkeypatch.setattr(row, "evolve", evolve_always)
+    monkeypatch.setattr(model, "evolve", evolve_always)
     monkeypatch.setattr(Pass, "_own", lambda self, branch: self.row.get(branch.key))
 
     def call_all(snapshot: Snapshot) -> dtm.Decision:

@@ -108,7 +108,12 @@ class Play:
     def land(self, key: tuple[str, str]) -> None:
         self.flying.remove(key)
         outcome = self.outcome()
-        self.change(key, lambda b: evolve(b, outcome, self.protocol.ops[b.op]))
+
+        def answered(branch: dtm.Branch) -> dtm.Branch:
+            status, attempts = evolve(branch, outcome, self.protocol.ops[branch.op])
+            return replace(branch, status=status, attempts=attempts)
+
+        self.change(key, answered)
 
     def outcome(self) -> dtm.Outcome:
         return self.choose(list(dtm.Outcome)) if self.patience > 0 else dtm.Outcome.SUCCESS

@@ -22,7 +22,6 @@ from dtm.core.model import (
     Status,
     Transaction,
     changed_branch,
-    evolve,
     record,
 )
 from dtm.core.store.codec import STATUS_CODE, decode, encode_request, encode_state, unreadable
@@ -86,8 +85,7 @@ BESIDES = (
 def one_call(time=1, duration=2, besides=BESIDES[0]):
     """A branch that succeeded with its first call, or nearly so."""
     branch = changed_branch(Branch("01", "action", "http://bank/a"), started=1, started_at=time)
-    branch = evolve(branch, Outcome.SUCCESS, Op())
-    return replace(record(branch, Attempt(time, duration, Outcome.SUCCESS)), **besides)
+    return replace(record(branch, Attempt(time, duration, Outcome.SUCCESS), Op()), **besides)
 
 
 def texts_of(value):

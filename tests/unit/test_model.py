@@ -55,31 +55,31 @@ def test_a_branch_knows_how_it_stands() -> None:
 )
 def test_an_answer_is_folded_in(outcome: Outcome, may_fail: bool, status: BranchStatus, attempts: int) -> None:
     before = replace(BRANCH, started=3, attempts=2)
-    assert evolve(before, outcome, Op(may_fail=may_fail)) == replace(before, status=status, attempts=attempts)
+    assert evolve(before, outcome, Op(may_fail=may_fail)) == (status, attempts)
 
 
 @given(st.lists(st.sampled_from(Outcome)), st.booleans())
 def test_a_branch_leaves_pending_at_most_once(answers: list[Outcome], may_fail: bool) -> None:
     branch = BRANCH
     for outcome in answers:
-        after = evolve(branch, outcome, Op(may_fail=may_fail))
-        assert branch.pending or after is branch
+        after = record(branch, Attempt(0, 0, outcome), Op(may_fail=may_fail))
+        assert branch.pending or (after.status, after.attempts) == (branch.status, branch.attempts)
         branch = after
 
 
 def test_the_story_keeps_its_beginning_and_its_end() -> None:
     branch = BRANCH
     for number in range(20):
-        branch = record(branch, Attempt(number, 5, Outcome.ERROR, f"error {number}"))
+        branch = record(branch, Attempt(number, 5, Outcome.ERROR, f"error {number}"), Op())
     assert [attempt.time for attempt in branch.log] == [0, 1, 2, 13, 14, 15, 16, 17, 18, 19]
     assert (branch.answered, branch.ended_at, branch.error) == (20, 24, "error 19")
-    assert record(BRANCH, Attempt(0, 0, Outcome.ERROR, "x" * 9999)).error == "x" * ERROR_CHARS
+    assert record(BRANCH, Attempt(0, 0, Outcome.ERROR, "x" * 9999), Op()).error == "x" * ERROR_CHARS
 
 
 def test_a_short_story_is_whole() -> None:
     branch = BRANCH
     for number in range(10):
-        branch = record(branch, Attempt(number, 0, Outcome.ONGOING))
+        branch = record(branch, Attempt(number, 0, Outcome.ONGOING), Op())
     assert [attempt.time for attempt in branch.log] == list(range(10))
 
 
