@@ -13,22 +13,21 @@ def plan(snapshot: dtm.Snapshot) -> dtm.Decision:
 
 def _forward(snapshot: dtm.Snapshot) -> dtm.Decision:
     actions = snapshot.op("action")
-    for action in actions:
+    left = [action for action in actions if not action.succeeded]
+    if not left:
+        return dtm.Move(dtm.Status.SUCCEED)
+    for action in left:
         if action.failed:
             return dtm.Move(
                 dtm.Status.ABORTING, f"url:{action.url} return failed: {action.error or 'fail message lost'}"
             )
-    if dtm.ordering.all_succeeded(actions):
-        return dtm.Move(dtm.Status.SUCCEED)
     if snapshot.timed_out:
         return dtm.Move(dtm.Status.ABORTING, dtm.ordering.timeout_reason(snapshot))
     limit = snapshot.options.retry_limit
-    if limit > 0 and any(action.pending and action.attempts > limit for action in actions):
+    if limit > 0 and any(action.attempts > limit for action in left):
         return dtm.Move(dtm.Status.ABORTING, f"RetryCount is greater than RetryLimit, RetryLimit: {limit}")
-    if snapshot.custom.get("concurrent"):
-        ready = dtm.ordering.after(actions, predecessors(snapshot.custom))
-    else:
-        ready = dtm.ordering.one_by_one(actions)
+    concurrent = snapshot.custom.get("concurrent")
+    ready = dtm.ordering.after(left, predecessors(snapshot.custom)) if concurrent else (left[0],)
     return dtm.Call(ready, until=snapshot.deadline, quick_tries=limit)
 
 
