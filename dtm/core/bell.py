@@ -13,22 +13,24 @@ class Bell:
 
     __slots__ = ("_loop", "_waiter")
 
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self._waiter: asyncio.Future[None] | None = None
 
     def ring(self) -> None:
         """Wake the waiter."""
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        if self._waiter is not None:
+            _wake(self._waiter)
 
-    async def wait(self, within: float | None = None) -> None:
-        """Return when it rings, or after `within` seconds."""
-        self._waiter = self._loop.create_future()
-        timer = None if within is None else self._loop.call_later(within, self.ring)
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-            if timer is not None:
-                timer.cancel()
+    def wait(self, within: float | None = None) -> asyncio.Future[None]:
+        """What is done when it rings, or after `within` seconds; to be awaited at once."""
+        waiter = self._waiter = self._loop.create_future()
+        if within is not None:
+            timer = self._loop.call_later(within, _wake, waiter)
+            waiter.add_done_callback(lambda _: timer.cancel())
+        return waiter
+
+
+def _wake(waiter: asyncio.Future[None]) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Awaitable
 from typing import Any
 
 from dtm.core.bell import Bell
@@ -22,15 +23,20 @@ from dtm.core.row import Landing, Row
 
 log = logging.getLogger(__name__)
 
+Rest = Awaitable[object]
+"""What to wait for before the next step; true in the end when there is none, for the pass is over."""
+
 
 class Pass:
-    """One run over one transaction that this node owns, until its plan has to wait."""
+    """One run over one transaction that this node owns, until its plan has to wait; in a task of `loop`."""
 
-    def __init__(self, node: Node, row: Row, *, lease_end: float, confirmed: float) -> None:
+    def __init__(
+        self, node: Node, row: Row, loop: asyncio.AbstractEventLoop, *, lease_end: float, confirmed: float
+    ) -> None:
         self.node = node
         self.row = row
         self.began = confirmed
-        self._bell = Bell()
+        self._bell = Bell(loop)
         self.custody = Custody(node, row, self._bell, lease_end=lease_end, confirmed=confirmed)
         self.flights = Flights(node, row, self.custody, self._bell)
 
@@ -41,32 +47,40 @@ class Pass:
 
     async def run(self) -> None:
         """Run until the plan waits or the status is final; the row is then parked, unless the lease was lost."""
+        over: object = False
         try:
-            while not await self._step():
-                pass
+            while not over:
+                self._fold()
+                if self.custody.news:
+                    if self.custody.changed:
+                        self.flights.keep_only(())  # what waits to begin was planned before the change
+                    await self.custody.settle()
+                    continue
+                try:
+                    over = await self._step(self.node.store.now())
+                except LostLease:
+                    raise
+                except Exception as error:
+                    over = await self._bad_plan(error)
         except LostLease:
             self.node.tally.stale_leases += 1
             log.warning("lease lost: gid=%s", self.row.tx.gid)
         finally:
             await self.flights.abandon()
 
-    async def _step(self) -> bool:
-        """Look, plan, carry out one decision; True when the pass is over."""
-        self._fold()
-        if self.custody.news:
-            if self.custody.changed:
-                self.flights.keep_only(())  # what waits to begin was planned before the change
-            await self.custody.settle()
-            return False
-        now = self.node.store.now()
-        try:
-            return await self._carry_out(self._decide(now), now)
-        except BadPlan as error:
-            return await self._bad_plan(error)
-        except LostLease:
-            raise
-        except Exception as error:
-            return await self._bad_plan(BadPlan(f"internal error: {error!r}"), error)
+    def _step(self, now: int) -> Rest:
+        """Plan, and carry out one decision. `now`: when the plan is asked (ms)."""
+        decision = self._decide(now)
+        match decision:
+            case Call(branches=tuple() | list(), until=int() | None, quick_tries=int()):
+                return self._call(decision, now)
+            case Move(status=Status(), reason=str(), result=str() | None):
+                return self._move(decision, now)
+            case Ask(op=str(), url=str(), payload=bytes(), branch_id=str()):
+                return self._ask(decision, now)
+            case Wait(until=int() | None):
+                return self._wait(decision, now)
+        raise BadPlan(f"plan returned {decision!r}, which is no decision")
 
     def _decide(self, now: int) -> Decision:
         if self.row.tx.status.final:
@@ -76,44 +90,33 @@ class Pass:
         except Exception as error:
             raise BadPlan(f"plan raised {type(error).__name__}: {error}") from error
 
-    async def _carry_out(self, decision: Decision, now: int) -> bool:
-        """`now`: when the plan was asked (ms)."""
-        match decision:
-            case Move(status=Status(), reason=str(), result=str() | None):
-                return await self._move(decision, now)
-            case Call(branches=tuple() | list(), until=int() | None, quick_tries=int()):
-                return await self._call(decision, now)
-            case Ask(op=str(), url=str(), payload=bytes(), branch_id=str()):
-                return await self._ask(decision, now)
-            case Wait(until=int() | None):
-                return await self._wait(decision, now)
-        raise BadPlan(f"plan returned {decision!r}, which is no decision")
-
     # Decisions
 
-    async def _move(self, move: Move, now: int) -> bool:
-        status = self.row.tx.status
-        if move.status not in MOVES[status] and not adds(status, self.row.tx.result, move.status, move.result):
-            raise BadPlan(f"moves from {status} to {move.status}, which leads nowhere")
+    def _move(self, move: Move, now: int) -> Rest:
+        tx, final = self.row.tx, move.status.final
+        if move.status not in MOVES[tx.status] and not adds(tx.status, tx.result, move.status, move.result):
+            raise BadPlan(f"moves from {tx.status} to {move.status}, which leads nowhere")
         self.flights.keep_only(())
-        if move.status.final and self.flights:
-            await self._news(None)
-            return False
+        if final and self.flights:
+            return self._news()
         changes: dict[str, Any] = {"status": move.status, "trouble": ""}
         if move.reason:
             changes["reason"] = move.reason[:ERROR_CHARS]
         if move.result is not None:
             changes["result"] = move.result
-        if move.status.final:
+        if final:
             changes |= {"finished_at": now, "owner": "", "doubt": False, "due_at": None}
+        return self._save_move(tx.status, changes, now)
+
+    async def _save_move(self, before: Status, changes: dict[str, Any], now: int) -> bool:
         if not await self.custody.save(**changes):
             return False
         tx = self.row.tx
-        if tx.status is not status:
-            self.node.observe(StatusChanged(tx.gid, tx.trans_type, status, tx.status, tx.created_at, now, tx.reason))
-        return move.status.final
+        if tx.status is not before:
+            self.node.observe(StatusChanged(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
+        return tx.status.final
 
-    async def _call(self, call: Call, now: int) -> bool:
+    def _call(self, call: Call, now: int) -> Rest:
         later: list[tuple[int, bool]] = []
         skipped = False
         branches = {branch.key: branch for branch in map(self._own, call.branches)}
@@ -129,16 +132,16 @@ class Pass:
                 elif self.node.draining:
                     later.append((now, False))
                 else:
-                    self.flights.wish(branch, now)
+                    self.flights.wish(key, branch, now)
         if skipped:
             self.custody.mark_dirty()
-            return False
+            return _at_once()
         until = call.until if call.until is not None and call.until > now else None
         if not branches and until is None and not self.flights:
             raise BadPlan("calls nothing and waits for nothing")
-        return await self._stay_or_park(later, until, now)
+        return self._stay_or_park(later, until, now)
 
-    async def _ask(self, ask: Ask, now: int) -> bool:
+    def _ask(self, ask: Ask, now: int) -> Rest:
         key = (ask.branch_id, ask.op)
         if self.row.get(key) is not None:
             raise BadPlan(f"asks {key}, which is a branch")
@@ -152,7 +155,7 @@ class Pass:
         if not question.url:
             self.row.skip(key, now)
             self.custody.mark_dirty()
-            return False
+            return _at_once()
         later: list[tuple[int, bool]] = []
         if key not in self.flights:
             at, quick = self.row.try_at(question, 0)
@@ -161,14 +164,14 @@ class Pass:
             elif self.node.draining:
                 later.append((now, False))
             else:
-                self.flights.wish(question, now, question=True)
-        return await self._stay_or_park(later, None, now)
+                self.flights.wish(key, question, now, question=True)
+        return self._stay_or_park(later, None, now)
 
-    async def _wait(self, wait: Wait, now: int) -> bool:
+    def _wait(self, wait: Wait, now: int) -> Rest:
         self.flights.keep_only(())
         if wait.until is not None and wait.until <= now:
             raise BadPlan(f"waits for a moment that has passed: {wait.until}, now {now}")
-        return await self._stay_or_park([], wait.until, now)
+        return self._stay_or_park([], wait.until, now)
 
     def _own(self, branch: Branch) -> Branch:
         """The branch as it stands, if it may be called at all."""
@@ -187,13 +190,6 @@ class Pass:
         """What undoes a call is not started while that call is in flight, in any status (law 5.5)."""
         undoes = self.row.rules.protocol.ops[branch.op].undoes
         return undoes is not None and self.flights.sent((branch.branch_id, undoes))
-
-    # Calls
-
-    async def _news(self, within_ms: int | None) -> None:
-        """Wait until something lands or somebody calls, at most `within_ms`."""
-        if not self.flights.landed and not self.custody.news:
-            await self._bell.wait(None if within_ms is None else max(within_ms, 1) / 1000)
 
     def _fold(self) -> None:
         """Take in what landed."""
@@ -220,31 +216,34 @@ class Pass:
 
     # The end of a pass
 
-    async def _stay_or_park(self, later: list[tuple[int, bool]], until: int | None, now: int) -> bool:
+    def _news(self, within: float | None = None) -> Rest:
+        """Until something lands or somebody calls, at most `within` seconds."""
+        return _at_once() if self.flights.landed or self.custody.news else self._bell.wait(within)
+
+    def _stay_or_park(self, later: list[tuple[int, bool]], until: int | None, now: int) -> Rest:
         """Wait for news while something flies or a quick try is near; else park until the next moment."""
-        moments = [at for at, _ in later] + ([] if until is None else [until])
-        quick = any(quick for _, quick in later) and not self.node.draining
-        if self.flights or quick:
+        moments = [at for at, _ in later] if until is None else [until, *(at for at, _ in later)]
+        if self.flights or (not self.node.draining and any(quick for _, quick in later)):
             ahead = [at for at in moments if at > now]
-            await self._news(min(ahead) - now if ahead else None)
-            return False
-        return await self._park(min(moments, default=None))
+            return self._news((min(ahead) - now) / 1000 if ahead else None)
+        return self._park(min(moments, default=None))
 
     async def _park(self, due: int | None, **changes: Any) -> bool:
         """Give the row up until `due`: results, marks, owner and doubt in one write."""
         return await self.custody.save(next_at=due, owner="", doubt=False, due_at=due, **changes)
 
-    async def _bad_plan(self, error: BadPlan, cause: BaseException | None = None) -> bool:
+    def _bad_plan(self, error: Exception) -> Rest:
         """Park the transaction with its story; what is in the air lands first."""
         self.flights.keep_only(())
         if self.flights:
-            await self._news(None)
-            return False
+            return self._news()
         self.node.tally.bad_plans += 1
-        tx = self.row.tx
-        log.error("bad plan: gid=%s trans_type=%s: %s", tx.gid, tx.trans_type, error, exc_info=cause or error.__cause__)
+        tx, cause = self.row.tx, error.__cause__
+        if not isinstance(error, BadPlan):
+            error, cause = BadPlan(f"internal error: {error!r}"), error
+        log.error("bad plan: gid=%s trans_type=%s: %s", tx.gid, tx.trans_type, error, exc_info=cause)
         due = self.node.store.now() + round(self.row.rules.retry_interval_max * 1000)
-        return await self._park(due, trouble=str(error)[:ERROR_CHARS])
+        return self._park(due, trouble=str(error)[:ERROR_CHARS])
 
     async def release(self, task: asyncio.Task[None]) -> None:
         """The grace is over: end `task`, which runs this pass, and cut off what it has in the air.
@@ -255,3 +254,7 @@ class Pass:
         task.cancel()
         await asyncio.wait([task])
         await self._park(due)
+
+
+async def _at_once() -> None:
+    """Wait for nothing: there is news, or the plan is to see what has just been done."""

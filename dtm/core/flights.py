@@ -75,11 +75,8 @@ class Flights:
         now = self._node.clock.boot()
         return max((f.sent_boot + f.timeout - now for f in self._flying.values() if f.sent), default=0.0)
 
-    def wish(self, branch: Branch, now: int, *, question: bool = False) -> None:
-        """This branch should be in flight; nothing happens if it is. `now` in ms."""
-        key = branch.key
-        if key in self._flying:
-            return
+    def wish(self, key: Key, branch: Branch, now: int, *, question: bool = False) -> None:
+        """This branch, which is not in flight, should be. `now` in ms."""
         flight = Flight(key, branch, question, self._row.rules.call_timeout(self._row.tx), now)
         self._flying[key] = flight
         if not self._leave_at_once(flight):
@@ -88,17 +85,18 @@ class Flights:
 
     def _leave_at_once(self, flight: Flight) -> bool:
         """Send the call if nothing has to be waited for: the common case, which needs no task of its own."""
-        node, outgoing = self._node, self._outgoing(flight)
-        flight.host = node.transport.host_of(outgoing.url)
-        if not node.slots.take(flight.host):
+        node, transport = self._node, self._node.transport
+        flight.host = host = transport.host_of(flight.branch.url)
+        if not node.slots.take(host):
             return False
+        gate, over = partial(self._gate, flight), partial(self._over, flight)
         try:
-            flight.cut_off = node.transport.begin(outgoing, partial(self._gate, flight), partial(self._over, flight))
+            flight.cut_off = transport.begin(self._outgoing(flight), gate, over)
         except (NotSent, Withdrawn):
             pass  # the long way looks again, waits for what there is to wait for, and tells what is wrong
         finally:
             if flight.cut_off is None:
-                node.slots.release(flight.host)
+                node.slots.release(host)
         return flight.cut_off is not None
 
     def _over(self, flight: Flight, result: Reply | BaseException) -> None:
@@ -123,15 +121,18 @@ class Flights:
         boot = node.clock.boot()
         if unwanted or not self._custody.may_begin(flight.timeout, boot):
             return False
-        node.tally.calls_sent += 1
-        node.tally.in_flight += not flight.sent
+        tally, at_once = node.tally, flight.task is None and not flight.sent
+        tally.calls_sent += 1
+        tally.in_flight += not flight.sent
         flight.sent, flight.sent_boot = True, boot
-        flight.sent_at = self._row.start(flight.key, node.store.now())
+        flight.sent_at = self._row.start(flight.key, flight.sent_at if at_once else node.store.now())
         self._custody.mark_dirty()
         return True
 
     def keep_only(self, wanted: Container[Key]) -> None:
         """Withdraw the wishes that are no longer wanted; what has been sent flies on, but is not sent once more."""
+        if not self._flying:
+            return
         for key, flight in list(self._flying.items()):
             flight.unwanted = key not in wanted
             if flight.unwanted and not flight.sent:
@@ -168,20 +169,17 @@ class Flights:
 
     def _down(self, flight: Flight, news: Landing | Key | None) -> None:
         if isinstance(news, Landing):
-            self._count(news)
+            tally = self._node.tally
+            if news.sent:
+                tally.landed[news.outcome] += 1
+            else:
+                tally.unsent += 1
         if flight.withdrawn:
             return
         del self._flying[flight.key]
         if news is not None:
             self.landed.append(news)
         self._bell.ring()
-
-    def _count(self, landing: Landing) -> None:
-        tally = self._node.tally
-        if landing.sent:
-            tally.landed[landing.outcome] += 1
-        else:
-            tally.unsent += 1
 
     async def _call(self, flight: Flight) -> Landing | Key | None:
         """Fly; None when the gate said no, the bare key when there was no slot."""
@@ -211,8 +209,11 @@ class Flights:
             branch_headers=tx.options.branch_headers,
             branch_type=node.branch_type,
             timeout=flight.timeout,
-            epoch=lambda: self._row.tx.version >> TAG_BITS,
+            epoch=self._epoch,
         )
+
+    def _epoch(self) -> int:
+        return self._row.tx.version >> TAG_BITS
 
     def _landing(self, flight: Flight, outcome: Outcome, text: str) -> Landing:
         duration = round((self._node.clock.boot() - flight.sent_boot) * 1000)

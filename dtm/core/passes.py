@@ -103,11 +103,12 @@ class Passes:
         row = Row(start.tx, self.node.rules[start.tx.trans_type], recovered=start.recovered)
         if start.forget_until != 0:
             row.forget_waits(start.forget_until)
-        live = Live(Pass(self.node, row, lease_end=start.lease_end, confirmed=start.asked))
+        loop = asyncio.get_running_loop()
+        live = Live(Pass(self.node, row, loop, lease_end=start.lease_end, confirmed=start.asked))
         self._live[start.tx.gid] = live
         self.started += 1
         self.recovered += start.recovered
-        live.task = asyncio.get_running_loop().create_task(self._run(live, self.started))
+        live.task = loop.create_task(self._run(live, self.started))
 
     async def _run(self, live: Live, number: int) -> None:
         row = live.pass_.row

@@ -30,17 +30,21 @@ class Reminders:
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
         self._queue: deque[Reminder] = deque()
-        self._armed = False
+        self._armed: asyncio.AbstractEventLoop | None = None
+        """The event loop while it has a timer of ours."""
 
     def remind(self, call: Callable[[], None]) -> Reminder:
         """Have `call` called, which must not raise."""
-        loop = asyncio.get_running_loop()
+        loop = self._armed or asyncio.get_running_loop()
         reminder = Reminder(loop.time() + self._seconds, call)
         self._queue.append(reminder)
-        if not self._armed:
-            self._armed = True
-            loop.call_at(reminder.at, self._due, loop)
+        if self._armed is None:
+            self._arm(loop, reminder.at)
         return reminder
+
+    def _arm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        self._armed = loop
+        loop.call_at(at, self._due, loop)
 
     def _due(self, loop: asyncio.AbstractEventLoop) -> None:
         queue, soon = self._queue, loop.time() + RESOLUTION
@@ -48,6 +52,6 @@ class Reminders:
             reminder = queue.popleft()
             if reminder.call is not None:
                 reminder.call()
-        self._armed = bool(queue)
+        self._armed = None
         if queue:
-            loop.call_at(queue[0].at, self._due, loop)
+            self._arm(loop, queue[0].at)

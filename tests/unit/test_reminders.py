@@ -52,7 +52,8 @@ def test_a_reminder_may_ask_for_another() -> None:
 
 def test_a_bell_wakes_who_waits_and_is_heard_by_nobody_else() -> None:
     async def story(tell: Callable[[str], None]) -> None:
-        bell, loop = Bell(), asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
+        bell = Bell(loop)
         bell.ring()
         loop.call_later(1, bell.ring)
         loop.call_later(1, bell.ring)

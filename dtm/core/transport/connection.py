@@ -43,10 +43,9 @@ class Connection(asyncio.Protocol):
         """It is put away."""
         self._idle_since = self._loop.time()
 
-    @property
-    def rested(self) -> float:
-        """Seconds since it was put away."""
-        return self._loop.time() - self._idle_since
+    def fresh(self, limit: float) -> bool:
+        """Whether a call may be sent now, and it was put away less than `limit` seconds ago."""
+        return self.usable and self._loop.time() - self._idle_since < limit
 
     def send(self, request: bytes, timeout: float, over: Over) -> None:
         """Write a request at once; `over` is told the reply, or a CallFailed after `timeout` seconds.

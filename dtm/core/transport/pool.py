@@ -54,7 +54,7 @@ class Pool:
         idle = self._idle.get(origin.key)
         while idle:
             connection = idle.pop()
-            if self._fresh(connection):
+            if connection.fresh(self._idle_limit):
                 return connection
             connection.close()
         return None
@@ -72,13 +72,10 @@ class Pool:
         if self._sweeper is None:
             self._sweeper = asyncio.get_running_loop().call_later(self._idle_limit, self._sweep)
 
-    def _fresh(self, connection: Connection) -> bool:
-        return connection.usable and connection.rested < self._idle_limit
-
     def _sweep(self) -> None:
         for key, idle in list(self._idle.items()):
             for connection in idle:
-                if not self._fresh(connection):
+                if not connection.fresh(self._idle_limit):
                     connection.close()
             self._idle[key] = [connection for connection in idle if connection.usable]
             if not self._idle[key]:
