@@ -10,7 +10,7 @@ from store_values import make_tx
 
 from dtm.core.errors import InvalidRequest, OutcomeUnknown, StoreUnavailable
 from dtm.core.store.base import Save
-from dtm.core.store.group_commit import MAX_ROWS, GroupCommit, Insert, Update
+from dtm.core.store.group_commit import MAX_ROWS, TURNS, GroupCommit, Insert, Update
 
 
 class Backend:
@@ -61,13 +61,26 @@ async def in_flight(commits, backend, item):
 
 
 @pytest.mark.gen_test
-async def test_a_lone_item_leaves_at_once():
+async def test_a_lone_item_waits_for_nobody():
     backend = Backend()
     commits = GroupCommit(backend.flush)
     for number in range(3):
         assert await commits.write(insert(f"g{number}")) is True
     assert backend.batches == [["g0"], ["g1"], ["g2"]]
     assert (commits.flushes, commits.items) == (3, 3)
+
+
+@pytest.mark.parametrize(("turns", "batches"), [(TURNS, [TURNS]), (2 * TURNS, [TURNS + 1, TURNS - 1])])
+@pytest.mark.gen_test
+async def test_a_batch_grows_while_each_turn_brings_more_but_not_for_ever(turns, batches):
+    backend = Backend()
+    commits = GroupCommit(backend.flush)
+    tasks = []
+    for number in range(turns):
+        tasks += start(commits, insert(f"g{number}"))
+        await asyncio.sleep(0)
+    assert await asyncio.gather(*tasks) == [True] * turns
+    assert [len(batch) for batch in backend.batches] == batches
 
 
 @pytest.mark.gen_test

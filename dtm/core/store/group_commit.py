@@ -1,7 +1,7 @@
 """Group commit: the writes that arrive while a flush is in flight go to the database together, in the next one.
 
-There is no timer: a lone item leaves at once. What the engine hands in is one coroutine, `flush(items)`, which says of
-each item whether it was written.
+There is no timer: a flush leaves when a turn of the event loop has brought nothing more to write, so a lone item after
+one turn. What the engine hands in is one coroutine, `flush(items)`, which says of each item whether it was written.
 """
 
 from __future__ import annotations
@@ -10,15 +10,20 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
+from itertools import chain
 
 from dtm.core.errors import DtmError, OutcomeUnknown, StoreUnavailable
 from dtm.core.logs import PASS
 from dtm.core.model import Transaction
-from dtm.core.reminders import Reminders
+from dtm.core.reminders import RESOLUTION
 from dtm.core.store.base import Save
 from dtm.core.tally import Histogram
 from dtm.core.values import quick
+
+TURNS = 8
+"""Turns of the event loop for which a batch may grow: one that brings nothing takes some microseconds, a flush some
+hundred.
+"""
 
 MAX_ROWS = 200
 MAX_BYTES = 1_000_000
@@ -78,10 +83,16 @@ was done, and one of the items is to blame.
 """
 
 
-@dataclass(eq=False, slots=True)
 class _Waiting:
-    item: Item
-    answer: asyncio.Future[bool]
+    """An item, whoever waits for its `answer`, and until when (the loop's clock)."""
+
+    __slots__ = ("answer", "expires", "item", "tx")
+
+    def __init__(self, item: Item, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        self.item = item
+        self.tx = item.tx
+        self.answer: asyncio.Future[bool] = loop.create_future()
+        self.expires = loop.time() + timeout
 
 
 class GroupCommit:
@@ -102,10 +113,11 @@ class GroupCommit:
         self._backend = flush
         self._lanes = lanes
         self._timeout = timeout
-        self._patience = Reminders(timeout)
-        self._queue: dict[_Waiting, None] = {}
-        self._flying: set[str] = set()
+        self._queue: list[_Waiting] = []
+        self._gathering = False
+        self._flying: dict[str, _Waiting] = {}
         self._flights: set[asyncio.Task[None]] = set()
+        self._watched = False
         self._closing = False
 
     @property
@@ -118,7 +130,7 @@ class GroupCommit:
         """Items sent so far, in these batches."""
         return int(self.sizes.sum)
 
-    async def write(self, item: Item) -> bool:
+    def write(self, item: Item) -> asyncio.Future[bool]:
         """Write an item: True, durably, or False on a conflict. StoreUnavailable, OutcomeUnknown, or its own error.
 
         A cancelled caller takes its item along while that is still queued; an item in a flush stays there.
@@ -126,17 +138,16 @@ class GroupCommit:
         if self._closing:
             raise StoreUnavailable("the store is closed")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(item, loop.create_future())
-        self._queue[waiting] = None
-        if len(self._flights) < self._lanes:
+        waiting = _Waiting(item, loop, self._timeout)
+        self._queue.append(waiting)
+        if not self._gathering and len(self._flights) < self._lanes:
+            self._gathering = True
             # The set keeps the task alive: asyncio itself holds only a weak reference.
             self._flights.add(loop.create_task(self._fly()))
-        timer = self._patience.remind(partial(self._expire, waiting))
-        try:
-            return await waiting.answer
-        finally:
-            timer.cancel()
-            self._queue.pop(waiting, None)
+        if not self._watched:
+            self._watched = True
+            loop.call_at(waiting.expires, self._watch, loop)
+        return waiting.answer
 
     async def close(self) -> None:
         """Take nothing new, write what is queued, wait for what is in flight, `timeout` at most. Idempotent."""
@@ -144,51 +155,73 @@ class GroupCommit:
         if self._flights:
             await asyncio.wait(self._flights, timeout=self._timeout)
 
-    def _expire(self, waiting: _Waiting) -> None:
-        if waiting.answer.done():
-            return
-        if waiting in self._queue:
-            del self._queue[waiting]
-            waiting.answer.set_exception(StoreUnavailable("the database is too slow: the write was withdrawn"))
-        else:
-            self.unknown += 1
-            waiting.answer.set_exception(OutcomeUnknown("the database has not answered: the write may be stored"))
+    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Tell those who have waited too long; come again when the next of them has."""
+        soon = loop.time() + RESOLUTION
+        for waiting in self._flying.values():
+            if waiting.expires <= soon and not waiting.answer.done():
+                self.unknown += 1
+                waiting.answer.set_exception(OutcomeUnknown("the database has not answered: the write may be stored"))
+        for waiting in self._queue:
+            if waiting.expires <= soon and not waiting.answer.done():
+                waiting.answer.set_exception(StoreUnavailable("the database is too slow: the write was withdrawn"))
+        self._queue = [waiting for waiting in self._queue if not waiting.answer.done()]
+        left = [w.expires for w in chain(self._queue, self._flying.values()) if not w.answer.done()]
+        self._watched = bool(left)
+        if left:
+            loop.call_at(min(left), self._watch, loop)
 
     async def _fly(self) -> None:
         PASS.set(None)  # it flies for all, not only for whoever came first
         try:
-            while batch := self._gather():
-                gids = {waiting.item.tx.gid for waiting in batch}
-                self._flying |= gids
+            while batch := await self._batch():
                 try:
                     await self._flush(batch)
                 finally:
-                    self._flying -= gids
+                    for waiting in batch:
+                        del self._flying[waiting.tx.gid]
+                if self._gathering:
+                    break  # another lane does
         finally:
             # Here, not in a callback later: between the two an item would find its lane taken by a task that has ended.
             task = asyncio.current_task()
             assert task is not None
             self._flights.discard(task)
 
+    async def _batch(self) -> list[_Waiting]:
+        """What is to be written next, and in flight from now on: what is queued when a turn has brought nothing."""
+        self._gathering = True
+        try:
+            seen = 0
+            for _ in range(TURNS):
+                if len(self._queue) == seen:
+                    break
+                seen = len(self._queue)
+                await asyncio.sleep(0)
+            return self._gather()
+        finally:
+            self._gathering = False
+
     def _gather(self) -> list[_Waiting]:
         batch: list[_Waiting] = []
-        gids: set[str] = set()
+        left: list[_Waiting] = []
         size = 0
-        for waiting in self._queue:
-            gid = waiting.item.tx.gid
-            if gid in gids or gid in self._flying:
+        for place, waiting in enumerate(self._queue):
+            if waiting.answer.done():
+                continue  # its writer has gone
+            gid = waiting.tx.gid
+            if gid in self._flying:
+                left.append(waiting)
                 continue
             size += waiting.item.size
-            if batch and size > MAX_BYTES:
+            if batch and (size > MAX_BYTES or len(batch) == MAX_ROWS):
+                left += self._queue[place:]
                 break
-            gids.add(gid)
+            self._flying[gid] = waiting
             batch.append(waiting)
-            if len(batch) == MAX_ROWS:
-                break
-        for waiting in batch:
-            del self._queue[waiting]
+        self._queue = left
         # In key order: overlapping unsorted batches meet deadlocks, sorted ones do not.
-        return sorted(batch, key=lambda waiting: waiting.item.tx.id)
+        return sorted(batch, key=lambda waiting: waiting.tx.id)
 
     async def _timed(self, items: list[Item]) -> list[Verdict]:
         clock = asyncio.get_running_loop().time
