@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, cast
 
-from tornado.http1connection import HTTP1Connection, HTTP1ServerConnection
+from tornado.concurrent import future_add_done_callback
+from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import (
     HTTPConnection,
@@ -15,7 +17,6 @@ from tornado.httputil import (
     ResponseStartLine,
 )
 
-from dtm.core.deadline import Deadline
 from dtm.core.web.limits import Limits
 from dtm.core.web.requests import Request, fit_host
 from dtm.core.web.stream import Stream
@@ -43,9 +44,10 @@ class ExchangeServer(HTTPServer):
 
     def start_request(self, server_conn: object, request_conn: HTTPConnection) -> Exchange:
         """A connection waits for its next request."""
-        deadline = cast(Stream, cast(HTTP1ServerConnection, server_conn).stream).deadline
-        deadline.put(self.limits.idle_timeout)
-        return Exchange(self, cast(HTTP1Connection, request_conn), deadline)
+        connection = cast(HTTP1Connection, request_conn)
+        stream = cast(Stream, connection.stream)
+        stream.deadline.put(self.limits.idle_timeout)
+        return Exchange(self, connection, stream)
 
     def announced_too_large(self, headers: HTTPHeaders) -> bool:
         """Whether to read such a body and drop it, so that its sender comes to hear the refusal.
@@ -59,12 +61,12 @@ class ExchangeServer(HTTPServer):
 class Exchange(HTTPMessageDelegate):
     """One request and its answer."""
 
-    __slots__ = ("_chunks", "_connection", "_deadline", "_request", "_server")
+    __slots__ = ("_chunks", "_connection", "_request", "_server", "_stream")
 
-    def __init__(self, server: ExchangeServer, connection: HTTP1Connection, deadline: Deadline) -> None:
+    def __init__(self, server: ExchangeServer, connection: HTTP1Connection, stream: Stream) -> None:
         self._server = server
         self._connection = connection
-        self._deadline = deadline
+        self._stream = stream
         self._chunks: list[bytes] | None = []
         self._request: Request
 
@@ -75,7 +77,7 @@ class Exchange(HTTPMessageDelegate):
         version = version.removeprefix("HTTP/")
         if not fit_host(headers, version):
             raise HTTPInputError("no host, or none that makes sense")
-        self._deadline.put(self._server.limits.body_timeout)
+        self._stream.deadline.put(self._server.limits.body_timeout)
         if self._server.announced_too_large(headers):
             self._connection.set_max_body_size(self._server.max_dropped)
             self._chunks = None
@@ -88,7 +90,7 @@ class Exchange(HTTPMessageDelegate):
 
     def finish(self) -> None:
         """The request is whole."""
-        self._deadline.lift()
+        self._stream.deadline.lift()
         self._request.body = None if self._chunks is None else b"".join(self._chunks)
         self._server.api.answer(self._request, self._send)
 
@@ -96,8 +98,12 @@ class Exchange(HTTPMessageDelegate):
         """The client has gone before its request was whole."""
 
     def _send(self, answer: bytes, keep: bool) -> None:
-        """Send an answer, head and all. The sender of a body that was dropped is hung up on."""
-        self._connection.write(answer)
+        """Send an answer, head and all; the connection goes on once it has been taken."""
+        if not self._stream.closed():
+            future_add_done_callback(self._stream.write(answer), self._sent)
+
+    def _sent(self, written: asyncio.Future[None]) -> None:
+        """The sender of a body that was dropped is hung up on."""
         self._connection.finish()
         if self._chunks is None:
             self._connection.close()
