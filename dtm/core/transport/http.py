@@ -45,7 +45,6 @@ class HttpTransport(Transport):
             ssl_context=ssl_context,
         )
         self._allow = allow
-        self._problems = lru_cache(maxsize=1024)(self._problem)
 
     def host_of(self, url: str) -> str:
         """`scheme://host:port`; "" for all URLs that cannot be called."""
@@ -56,9 +55,6 @@ class HttpTransport(Transport):
 
     def problem_with(self, url: str) -> str | None:
         """An unusable URL, or an address that `allow` does not permit."""
-        return self._problems(url)
-
-    def _problem(self, url: str) -> str | None:
         problem = url_problem(url)
         if problem is None:
             origin, _ = split(url)

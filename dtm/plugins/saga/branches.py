@@ -11,12 +11,12 @@ import dtm
 def expand(request: dtm.Request) -> list[dtm.Branch]:
     """Per step its compensate branch, then its action branch; both carry the step's payload."""
     steps = request.body.get("steps", ())
-    payloads = _payloads(steps, request.body.get("payloads", ()))
+    texts = _texts(steps, request.body.get("payloads", ()))
     if request.custom:
         _check(request.custom, len(steps))
     branches = []
     for index, step in enumerate(steps):
-        branch_id, payload = _branch_id(index), payloads[index]
+        branch_id, payload = _branch_id(index), texts[index].encode()
         branches.append(dtm.Branch(branch_id, "compensate", step.get("compensate", ""), payload))
         branches.append(dtm.Branch(branch_id, "action", step.get("action", ""), payload))
     return branches
@@ -32,11 +32,13 @@ def _branch_id(index: int) -> str:
     return f"{index + 1:02d}"
 
 
-def _payloads(steps: Any, payloads: Any) -> list[bytes]:
-    texts = [*payloads, *[step["data"] for step in steps if step.get("data")]]  # clients of 2021 send `data`
-    if len(texts) < len(steps):
-        raise dtm.InvalidRequest("/payloads", f"expected one for each of the {len(steps)} steps, got {len(texts)}")
-    return [text.encode() for text in texts]
+def _texts(steps: Any, payloads: Any) -> Any:
+    """The payloads of the steps, in their order."""
+    if len(payloads) < len(steps):
+        payloads = [*payloads, *[step["data"] for step in steps if step.get("data")]]  # clients of 2021 send `data`
+    if len(payloads) < len(steps):
+        raise dtm.InvalidRequest("/payloads", f"expected one for each of the {len(steps)} steps, got {len(payloads)}")
+    return payloads
 
 
 def _check(custom: Mapping[str, Any], count: int) -> None:
