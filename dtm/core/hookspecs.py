@@ -9,7 +9,7 @@ import pluggy
 
 from dtm.core.model import Outcome, Status
 from dtm.core.protocol import Protocol
-from dtm.core.values import quick
+from dtm.core.values import maker, quick
 
 PROJECT = "dtm"
 
@@ -29,6 +29,9 @@ class StatusChanged:
     created_at: int
     time: int
     reason: str = ""
+
+
+new_status_changed = maker(StatusChanged)
 
 
 @quick

@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any
 
-from dtm.core.values import quick, replacer
+from dtm.core.values import maker, quick, replacer
 
 Key = tuple[str, str]
 """A branch's identity within its transaction: `(branch_id, op)`."""
@@ -232,8 +232,8 @@ class Transaction:
         return self.doubt and not self.owner and self.due_at is None and not self.status.final
 
 
-changed_transaction = replacer(Transaction)
-"""A transaction with some fields changed."""
+new_transaction, changed_transaction = maker(Transaction), replacer(Transaction)
+"""A transaction; and one with some fields changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -292,5 +292,5 @@ class Snapshot:
         return branch.started > 0 or (self.recovered and branch.op in self.undoable)
 
 
-changed_snapshot = replacer(Snapshot)
-"""A snapshot with some fields changed."""
+new_snapshot, changed_snapshot = maker(Snapshot), replacer(Snapshot)
+"""A snapshot; and one with some fields changed."""

@@ -11,7 +11,7 @@ from typing import Any
 from dtm.core.decisions import Decision
 from dtm.core.lifecycle import MOVES, SUBMIT_ONLY, Verbs
 from dtm.core.model import Branch, Op, Options, Outcome, Snapshot, Status, Verb, nothing
-from dtm.core.values import quick, replacer
+from dtm.core.values import maker, replacer
 
 Schema = Mapping[str, Any] | str
 """A JSON Schema (draft 2020-12), or the name of a file in `schemas/`."""
@@ -24,7 +24,6 @@ def _no_topic(name: str) -> None:
     return None
 
 
-@quick
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
     """A validated request, read-only.
@@ -44,8 +43,8 @@ class Request:
     """topic(name) -> the urls subscribed to it at this moment, or None when there is no such topic."""
 
 
-changed_request = replacer(Request)
-"""A request with some fields changed."""
+new_request, changed_request = maker(Request), replacer(Request)
+"""A request; and one with some fields changed."""
 
 
 def _no_branches(request: Request) -> tuple[Branch, ...]:

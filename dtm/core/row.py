@@ -23,6 +23,7 @@ from dtm.core.model import (
     changed_branch,
     changed_snapshot,
     changed_transaction,
+    new_snapshot,
     nothing,
     record,
 )
@@ -79,7 +80,7 @@ def snapshot_of(
     recovered: bool = False,
 ) -> Snapshot:
     """What a plan may see of a transaction whose branches and questions stand like this."""
-    return Snapshot(
+    return new_snapshot(
         gid=tx.gid,
         status=tx.status,
         created=tx.created_at,

@@ -8,7 +8,7 @@ from inspect import signature
 import pytest
 
 from dtm.core.model import Branch, BranchStatus, Status, Transaction, changed_branch, changed_transaction
-from dtm.core.values import quick
+from dtm.core.values import maker, quick
 
 BRANCH = Branch("01", "action", "http://x", b"{}", started=2)
 ROW = Transaction("g", "saga", "1", Status.SUBMITTED, 17, branches=(BRANCH,))
@@ -52,13 +52,15 @@ def made(kw_only: bool) -> type:
     return Value
 
 
+@pytest.mark.parametrize("way", [quick, maker])
 @pytest.mark.parametrize("kw_only", [False, True])
-def test_a_quick_init_takes_what_the_slow_one_takes(kw_only: bool) -> None:
-    slow, fast = made(kw_only), quick(made(kw_only))
+def test_the_quick_ways_take_what_the_slow_one_takes(kw_only: bool, way) -> None:
+    slow, kind = made(kw_only), made(kw_only)
+    fast = way(kind)
     for named in ({"one": 1}, {"one": 1, "two": "x"}, {"more": [3], "one": 2}):
         value = fast(**named)
         assert asdict(value) == asdict(slow(**named))
-        assert (type(value), value.both) == (fast, slow(**named).both)
+        assert (type(value), value.both) == (kind, slow(**named).both)
         assert value == replace(value)
         with pytest.raises(FrozenInstanceError):
             value.one = 2
@@ -72,10 +74,11 @@ def test_a_quick_init_takes_what_the_slow_one_takes(kw_only: bool) -> None:
     ]
 
 
-def test_a_quick_init_takes_places_where_the_slow_one_does() -> None:
-    assert asdict(quick(made(kw_only=False))(1, "x", [2])) == {"one": 1, "two": "x", "more": [2]}
+@pytest.mark.parametrize("way", [quick, maker])
+def test_the_quick_ways_take_places_where_the_slow_one_does(way) -> None:
+    assert asdict(way(made(kw_only=False))(1, "x", [2])) == {"one": 1, "two": "x", "more": [2]}
     with pytest.raises(TypeError):
-        quick(made(kw_only=True))(1)
+        way(made(kw_only=True))(1)
 
 
 def test_what_is_derived_keeps_its_class() -> None:

@@ -12,11 +12,11 @@ import orjson
 
 from dtm.core.errors import InvalidRequest
 from dtm.core.model import Options, Verb, nothing
-from dtm.core.protocol import Request
+from dtm.core.protocol import Request, new_request
 from dtm.core.registry import Registered
 from dtm.core.schemas import Schemas
 from dtm.core.transport.wire import legal_header
-from dtm.core.values import quick
+from dtm.core.values import maker
 
 OPTION_KEYS = tuple(field.name for field in fields(Options))
 NUMBERS_AND_SWITCHES = tuple(name for name in OPTION_KEYS if name != "branch_headers")
@@ -24,7 +24,6 @@ NUMBERS_AND_SWITCHES = tuple(name for name in OPTION_KEYS if name != "branch_hea
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Intake:
     """A validated body: who speaks for it, the `request` for its functions, custom_data as sent."""
@@ -32,6 +31,9 @@ class Intake:
     registered: Registered
     request: Request
     custom_data: str
+
+
+new_intake = maker(Intake)
 
 
 def without_nulls(value: Any) -> Any:
@@ -58,7 +60,7 @@ class Reader:
         registered = self.protocol(body["trans_type"])
         registered.validate_request.check(body)
         custom_data, custom = _custom(body.get("custom_data", ""))
-        request = Request(
+        request = new_request(
             verb=verb,
             gid=body["gid"],
             trans_type=registered.protocol.name,
@@ -67,7 +69,7 @@ class Reader:
             custom=custom,
             settings=registered.settings,
         )
-        return Intake(registered, request, custom_data)
+        return new_intake(registered, request, custom_data)
 
     def reference(self, body: Mapping[str, Any]) -> Mapping[str, Any]:
         """The body of a verb that names a transaction: gid, and perhaps trans_type and rollback_reason."""
@@ -84,7 +86,7 @@ class Reader:
         if registered is None or registered.validate_branch is None:
             raise InvalidRequest("/trans_type", f"unknow trans type: {name}")
         registered.validate_branch.check(body)
-        request = Request(
+        request = new_request(
             verb=Verb.REGISTER,
             gid=body["gid"],
             trans_type=registered.protocol.name,

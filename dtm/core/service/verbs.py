@@ -8,7 +8,7 @@ from typing import Any
 
 from dtm.core import lifecycle
 from dtm.core.errors import Conflict, InvalidRequest, NotAllowed, NotFound, OtherContent
-from dtm.core.model import ERROR_CHARS, Options, Status, Transaction, Verb
+from dtm.core.model import ERROR_CHARS, Options, Status, Transaction, Verb, new_transaction
 from dtm.core.node import Node
 from dtm.core.protocol import changed_request
 from dtm.core.registry import Registered
@@ -97,7 +97,7 @@ class Verbs:
                 raise
             await self._again(intake)  # what a later request leaves out matches
             return
-        tx = Transaction(
+        tx = new_transaction(
             gid=request.gid,
             trans_type=request.trans_type,
             protocol_version=registered.protocol.version,

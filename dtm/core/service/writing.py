@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from dtm.core.errors import Conflict, NotFound, StaleVersion, StoreUnavailable
-from dtm.core.hookspecs import StatusChanged
+from dtm.core.hookspecs import new_status_changed
 from dtm.core.model import Status, Transaction, changed_transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes, Start
-from dtm.core.store.base import Hold, Save
+from dtm.core.store.base import Hold, Save, new_hold
 
 TRIES = 50
 """Compare-and-sets a verb may lose in a row; each loss means that somebody else got through."""
@@ -89,15 +89,15 @@ class Writer:
         Also what `next_cron_time` shows until the first pass has ended, and the length of the lease in seconds.
         """
         if tx.status.final:
-            return Hold("", None), None, 0
+            return new_hold("", None), None, 0
         idle, until = self._passes.idle_until(tx, now)
         if idle or self._passes.full:
             due_at = until if idle else now
-            return Hold("", due_at), due_at, 0
+            return new_hold("", due_at), due_at, 0
         rules = self._node.rules[tx.trans_type]
         lease = self._node.lease_for(rules.call_timeout(tx))
         first_try = now + round(rules.base_interval(tx) * 1000)
-        return Hold(self._node.token(), now + round(lease * 1000)), first_try, lease
+        return new_hold(self._node.token(), now + round(lease * 1000)), first_try, lease
 
     def _follow(self, tx: Transaction, hold: Hold, boot: float, lease_end: float, *, recovered: bool) -> None:
         """The row is written: run it here, or see to it that its time is not missed."""
@@ -107,7 +107,7 @@ class Writer:
             self._passes.on_parked(hold.due_at)
 
     def _tell(self, before: Status | None, tx: Transaction, now: int) -> None:
-        self._node.observe(StatusChanged(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
+        self._node.observe(new_status_changed(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
 
 
 def _request_of(tx: Transaction) -> tuple[object, ...]:

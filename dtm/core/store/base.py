@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from dtm.core.clock import Clock, SystemClock
 from dtm.core.model import Transaction
 from dtm.core.store.survey import Backlog, Survey
-from dtm.core.values import quick
+from dtm.core.values import maker, quick
 
 TAG_BITS = 24
 
@@ -30,7 +30,6 @@ def next_version(version: int, rng: random.Random) -> int:
     return ((version >> TAG_BITS) + 1) << TAG_BITS | rng.getrandbits(TAG_BITS)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Hold:
     """Who holds the row from now on: `owner` with a lease until `due_at`, or "" and the schedule (None: not due).
@@ -40,6 +39,9 @@ class Hold:
 
     owner: str
     due_at: int | None
+
+
+new_hold = maker(Hold)
 
 
 @quick
