@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import aiomysql
+from aiomysql.connection import MySQLResult
 
+from dtm.core.deadline import Deadline
 from dtm.core.store.mysql_address import Address
 from dtm.core.store.mysql_errors import Fate, StatementError, while_connecting, while_running
 from dtm.core.store.mysql_sql import SESSION
+from dtm.core.values import quick
 
 GOODBYE = 1.0
 """Seconds to close a connection in an orderly way."""
@@ -22,9 +25,13 @@ CLIENT_SSL = 1 << 11
 
 TLS_ERROR = 2026
 
+COM_QUERY = 3
+"""The protocol's command that runs a statement."""
+
 Row = tuple[Any, ...]
 
 
+@quick
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What a statement returned: rows, how many rows it changed, the value of its LAST_INSERT_ID(...)."""
@@ -34,32 +41,55 @@ class Answer:
     insert_id: int
 
 
-class _Cursor(aiomysql.Cursor):  # type: ignore[misc]  # the driver has no types
-    """Without the driver's habit to ask for warnings and to raise them as Python's: in strict mode they are errors."""
-
-    async def _show_warnings(self, conn: object) -> None:
-        pass
-
-
 class Connection(aiomysql.Connection):  # type: ignore[misc]  # the driver has no types
-    """One connection in our session settings; never gives a password away unencrypted."""
+    """One connection in our session settings; never gives a password away unencrypted.
+
+    Statements go past the driver's cursors, which cost more than all else here, and which ask for warnings to raise
+    them as Python's: in strict mode they are errors.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._overdue = False
+        self._deadline = Deadline(self._abort)
 
     async def run(self, sql: str, within: float) -> Answer:
         """Run a statement, in `within` seconds at most. StatementError."""
+        self._deadline.put(within)
         try:
-            async with asyncio.timeout(within):
-                cursor = await self.cursor()
-                await cursor.execute(sql)
-                return Answer(await cursor.fetchall(), cursor.rowcount, cursor.lastrowid or 0)
-        except TimeoutError:
-            raise StatementError(Fate.UNKNOWN, 0, "the database has not answered in time") from None
+            await self._execute_command(COM_QUERY, sql)
+            return await self._answer()
         except Exception as error:
+            if self._overdue:
+                raise StatementError(Fate.UNKNOWN, 0, "the database has not answered in time") from error
             raise while_running(error) from error
+        finally:
+            self._deadline.lift()
+
+    async def _answer(self) -> Answer:
+        packet = await self._read_packet()
+        if packet.is_ok_packet():
+            packet.advance(1)
+            return Answer((), packet.read_length_encoded_integer(), packet.read_length_encoded_integer())
+        result = MySQLResult(self)
+        await result._read_result_packet(packet)
+        return Answer(result.rows, result.affected_rows, 0)
+
+    def _abort(self) -> None:
+        """The deadline has passed: whoever waits for an answer hears that the connection is lost."""
+        self._overdue = True
+        if self._writer is not None:
+            self._writer.transport.abort()
 
     @property
     def dead(self) -> bool:
-        """Whether the server has hung up."""
-        return bool(self.closed or self._reader.eof_received)
+        """Whether it has been given up, or the server has hung up."""
+        return bool(self._overdue or self.closed or self._reader.eof_received)
+
+    def close(self) -> None:
+        """Close the socket, at once."""
+        self._deadline.end()
+        super().close()
 
     async def hang_up(self) -> None:
         """Say goodbye; return when the socket is closed."""
@@ -102,7 +132,6 @@ async def connect(
         db=address.database if into_database else None,
         charset="utf8mb4",
         autocommit=True,
-        cursorclass=_Cursor,
         ssl=address.tls,
         program_name="dtm",
     )
@@ -142,11 +171,12 @@ class Pool:
 
     async def run(self, sql: str, within: float) -> Answer:
         """Run a statement, in `within` seconds at most with all waiting. StatementError."""
-        deadline = asyncio.get_running_loop().time() + within
-        connection = await self._take(within)
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + within
+        connection = await self._take(deadline, clock)
         fine = False
         try:
-            answer = await connection.run(sql, deadline - asyncio.get_running_loop().time())
+            answer = await connection.run(sql, deadline - clock())
             fine = True
         except StatementError as error:
             fine = error.fate in (Fate.AGAIN, Fate.VALUE)
@@ -162,19 +192,25 @@ class Pool:
         self._spare.clear()
         await asyncio.gather(*(connection.hang_up() for connection in connections))
 
-    async def _take(self, within: float) -> Connection:
+    async def _take(self, deadline: float, clock: Callable[[], float]) -> Connection:
+        if self._room.locked():
+            await self._wait_for_room(deadline)
+        else:
+            await self._room.acquire()  # at once
         try:
-            async with asyncio.timeout(within):
-                await self._room.acquire()
-                try:
-                    connection = self._pick() or await connect(self._address, within, session=self.session)
-                except BaseException:
-                    self._room.release()
-                    raise
-        except TimeoutError:
-            raise StatementError(Fate.NOT_NOW, 0, "no connection became free in time") from None
+            connection = self._pick() or await connect(self._address, deadline - clock(), session=self.session)
+        except BaseException:
+            self._room.release()
+            raise
         self._busy.add(connection)
         return connection
+
+    async def _wait_for_room(self, deadline: float) -> None:
+        try:
+            async with asyncio.timeout_at(deadline):
+                await self._room.acquire()
+        except TimeoutError:
+            raise StatementError(Fate.NOT_NOW, 0, "no connection became free in time") from None
 
     def _pick(self) -> Connection | None:
         """The spare connection that was used last, if there is one that lives."""

@@ -7,14 +7,15 @@ milliseconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from dtm.core.errors import InvalidRequest
-from dtm.core.model import Status
+from dtm.core.model import Status, Transaction
 from dtm.core.store.base import QUARANTINE, TAG_BITS, Filter
 from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
 from dtm.core.store.group_commit import Insert, Update
 
-# ruff: noqa: S608 - every value goes through `text`, `blob` or `number`
+# ruff: noqa: S608 - every value goes through `text`, `blob` or the format `:d`
 
 LOCK_WAIT_SECONDS = 2
 SESSION = (
@@ -55,14 +56,9 @@ KINDS = f"""
 """trans_type, status, how many, created_at of the oldest: of the unfinished, from an index that has the ids as well."""
 
 
-def number(value: int) -> str:
-    """An integer."""
-    return str(int(value))
-
-
 def moment(time: int | None) -> str:
     """A time, or none."""
-    return str(NEVER if time is None else int(time))
+    return f"{NEVER if time is None else time:d}"
 
 
 def blob(value: bytes) -> str:
@@ -72,7 +68,13 @@ def blob(value: bytes) -> str:
 
 def text(value: str | bytes) -> str:
     """A text, as a string or in UTF-8. InvalidRequest when it is no Unicode."""
-    return f"_utf8mb4 {blob(utf8(value) if isinstance(value, str) else value)}"
+    if isinstance(value, str):
+        value = utf8(value)
+    return f"_utf8mb4 x'{value.hex()}'"
+
+
+name = lru_cache(maxsize=100)(text)
+"""A text that there are few different ones of."""
 
 
 def utf8(value: str) -> bytes:
@@ -85,52 +87,59 @@ def utf8(value: str) -> bytes:
 
 def inserts(items: Iterable[Insert]) -> str:
     """New rows; where gid or id exists already, nothing. In the order of gids: two nodes may insert the same ones."""
-    rows = ", ".join(_row(item) for item in sorted(items, key=lambda item: utf8(item.tx.gid)))
-    columns = ", ".join(COLUMNS)
-    return f"INSERT INTO dtm_transaction ({columns}) VALUES {rows} ON DUPLICATE KEY UPDATE id = id"
+    rows = ", ".join([_row(item) for item in sorted(items, key=lambda item: utf8(item.tx.gid))])
+    return f"INSERT INTO dtm_transaction ({_INSERTED}) VALUES {rows} ON DUPLICATE KEY UPDATE id = id"
+
+
+_INSERTED = ", ".join(COLUMNS)
 
 
 def _row(item: Insert) -> str:
     tx = item.tx
-    values = (
-        number(tx.id), blob(utf8(tx.gid)), text(tx.trans_type), text(tx.protocol_version),
-        number(STATUS_CODE[tx.status]), number(tx.version), text(tx.owner), number(tx.doubt), moment(tx.due_at),
-        number(tx.created_at), number(tx.updated_at), moment(tx.finished_at), text(item.request), _state(item),
-    )  # fmt: skip
-    return f"({', '.join(values)})"
+    return (
+        f"({tx.id:d}, {blob(utf8(tx.gid))}, {name(tx.trans_type)}, {name(tx.protocol_version)}, "
+        f"{STATUS_CODE[tx.status]:d}, {tx.version:d}, {text(tx.owner)}, {tx.doubt:d}, {moment(tx.due_at)}, "
+        f"{tx.created_at:d}, {tx.updated_at:d}, {moment(tx.finished_at)}, {text(item.request)}, "
+        f"{_state(item.state, tx)})"
+    )
 
 
-def _state(item: Insert | Update) -> str:
+def _state(document: bytes, tx: Transaction) -> str:
     """The state document, with spaces behind it: what it grows by on the usual way must not make the row longer."""
-    return text(item.state.ljust(ROOM + ROOM_PER_BRANCH * len(item.tx.branches)))
+    return text(document.ljust(ROOM + ROOM_PER_BRANCH * len(tx.branches)))
 
 
 def updates(items: Sequence[Update], offset: int) -> str:
     """Compare-and-sets of several rows: each column where it is to change, to the row's own value."""
-    held = {item.tx.id: item.change.hold for item in items if item.change.hold is not None}
-    columns = {
-        "status": {item.tx.id: number(STATUS_CODE[item.tx.status]) for item in items},
-        "version": {item.tx.id: number(item.version) for item in items},
-        "finished_at": {item.tx.id: moment(item.tx.finished_at) for item in items},
-        "state": {item.tx.id: _state(item) for item in items},
-        "request": {item.tx.id: text(item.request) for item in items if item.request is not None},
-        "doubt": {item.tx.id: number(item.change.doubt) for item in items if item.change.doubt is not None},
-        "owner": {row_id: text(hold.owner) for row_id, hold in held.items()},
-        "due_at": {row_id: moment(hold.due_at) for row_id, hold in held.items()},
+    saves = [item.change for item in items]
+    rows = [save.tx for save in saves]
+    ids = [f"{tx.id:d}" for tx in rows]
+    holds = [save.hold for save in saves]
+    columns: dict[str, list[str | None]] = {
+        "status": [f"{STATUS_CODE[tx.status]:d}" for tx in rows],
+        "version": [f"{item.version:d}" for item in items],
+        "finished_at": [moment(tx.finished_at) for tx in rows],
+        "state": [_state(item.state, tx) for item, tx in zip(items, rows, strict=True)],
+        "request": [None if item.request is None else text(item.request) for item in items],
+        "doubt": [None if save.doubt is None else f"{save.doubt:d}" for save in saves],
+        "owner": [None if hold is None else text(hold.owner) for hold in holds],
+        "due_at": [None if hold is None else moment(hold.due_at) for hold in holds],
     }
-    changes = [_change(column, values, len(items)) for column, values in columns.items() if values]
-    versions = _pairs((item.tx.id, number(item.change.expect)) for item in items)
+    changes = "".join([_change(column, ids, values) for column, values in columns.items()])
+    versions = ", ".join([f"({save.tx.id:d}, {save.expect:d})" for save in saves])
     return f"""
-        UPDATE {_BY_ID} SET updated_at = {NOW} + {offset}, {", ".join(changes)}
-        WHERE id IN {_list(item.tx.id for item in items)} AND (id, version) IN {versions}"""
+        UPDATE {_BY_ID} SET updated_at = {NOW} + {offset:d}{changes}
+        WHERE id IN ({", ".join(ids)}) AND (id, version) IN ({versions})"""
 
 
-def _change(column: str, values: Mapping[int, str], rows: int) -> str:
-    """`values` by row id; a row without one keeps what it has."""
-    if len(values) == rows and len(set(values.values())) == 1:
-        return f"{column} = {next(iter(values.values()))}"
-    cases = " ".join(f"WHEN {row_id:d} THEN {value}" for row_id, value in values.items())
-    return f"{column} = CASE id {cases} ELSE {column} END"
+def _change(column: str, ids: Sequence[str], values: Sequence[str | None]) -> str:
+    """An assignment behind others; a row whose value is None keeps what it has."""
+    first = values[0]
+    if values.count(first) == len(values):
+        return "" if first is None else f", {column} = {first}"
+    pairs = zip(ids, values, strict=True)
+    cases = " ".join([f"WHEN {row_id} THEN {value}" for row_id, value in pairs if value is not None])
+    return f", {column} = CASE id {cases} ELSE {column} END"
 
 
 def ids_of_gids(gids: Iterable[str]) -> str:
