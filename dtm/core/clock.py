@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
+from time import CLOCK_BOOTTIME, clock_gettime, time_ns
 
 
 class Clock(ABC):
@@ -23,8 +23,8 @@ class SystemClock(Clock):
 
     def boot(self) -> float:
         """CLOCK_BOOTTIME: a lease must not seem valid after the laptop slept."""
-        return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return clock_gettime(CLOCK_BOOTTIME)
 
     def wall(self) -> int:
         """UTC milliseconds."""
-        return time.time_ns() // 1_000_000
+        return time_ns() // 1_000_000

@@ -71,7 +71,8 @@ class MysqlStore(GroupedStore):
 
     def now(self) -> int:
         """The database's time, as of the last answers that told it, moved by `clock_offset` (ms)."""
-        return self._time.now() // 1000 + self._offset()
+        now = self._time.now() // 1000
+        return now + self._offset() if self.clock_offset else now
 
     async def open(self) -> None:
         """As the contract says; on an empty server, database and tables are made."""

@@ -13,16 +13,16 @@ class DatabaseClock:
     """
 
     def __init__(self, clock: Clock) -> None:
-        self._clock = clock
+        self._seconds = clock.boot
         self._offset = clock.wall() * 1000 - self.boot()
 
     def boot(self) -> int:
         """The boot clock."""
-        return int(self._clock.boot() * 1_000_000)
+        return int(self._seconds() * 1_000_000)
 
     def now(self) -> int:
         """The database's time."""
-        return self.boot() + self._offset
+        return int(self._seconds() * 1_000_000) + self._offset
 
     def learn(self, earliest: int, latest: int, asked: int) -> None:
         """The database has just answered that its time was in [earliest, latest] after `asked` (boot clock).
