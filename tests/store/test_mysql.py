@@ -76,6 +76,17 @@ async def test_nodes_see_one_another(mysql_store, another):
 
 
 @pytest.mark.gen_test
+async def test_nodes_that_insert_the_same_gids_in_other_orders(mysql_store, another):
+    """Rows are inserted in the order of their ids, so they may meet deadlocks: nobody hears of them."""
+    gids = [f"g{i}" for i in range(200)]
+    orders = [(mysql_store, gids), (await another(), gids[::-1]), (await another(), sorted(gids))]
+    inserts = [store.insert(owned(store, gid)) for store, order in orders for gid in order]
+    stored = [tx for tx in await asyncio.gather(*inserts) if tx is not None]
+    assert sorted(tx.gid for tx in stored) == sorted(gids)
+    assert [await mysql_store.load(tx.gid) for tx in stored] == stored
+
+
+@pytest.mark.gen_test
 async def test_statements_use_the_indexes(mysql_store, mariadb):
     await mysql_store.insert(free(mysql_store, "g1"))
     columns = "gid, trans_type, protocol_version, version, owner, doubt, request, state, created_at, updated_at"

@@ -86,8 +86,12 @@ def utf8(value: str) -> bytes:
 
 
 def inserts(items: Iterable[Insert]) -> str:
-    """New rows; where gid or id exists already, nothing. In the order of gids: two nodes may insert the same ones."""
-    rows = ", ".join([_row(item) for item in sorted(items, key=lambda item: utf8(item.tx.gid))])
+    """New rows; where gid or id exists already, nothing.
+
+    They are to come in the order of their ids, so that pages fill up and are not split. Nodes that insert the same gids
+    at the same time may so meet a deadlock, and one of them tries again.
+    """
+    rows = ", ".join([_row(item) for item in items])
     return f"INSERT INTO dtm_transaction ({_INSERTED}) VALUES {rows} ON DUPLICATE KEY UPDATE id = id"
 
 
