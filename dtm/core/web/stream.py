@@ -21,11 +21,13 @@ Search = Callable[[bytearray], int | None]
 
 
 class Stream(asyncio.Protocol):
-    """All that `HTTP1Connection` asks of an `IOStream`, without its calls of the system: to look away from the socket
-    while a request is under way, to look at it again, to see that nothing has come, to switch Nagle's algorithm.
+    """All that `HTTP1Connection` asks of an `IOStream`, for one `read` and one `write` of the system per request.
 
-    While nobody reads, some READ_AHEAD bytes are kept, and no more read. Who says no more is still answered. While
-    the client does not take an answer nothing more is read, and it has `body_timeout` to take it.
+    An IOStream needs more of them: it turns away from its socket while a request is under way, and back to it, looks
+    whether anything has come since, and switches Nagle's algorithm on and off.
+
+    While nobody reads, READ_AHEAD bytes or a little more are kept, and then nothing more is read. A client that says
+    no more is still answered; one that does not take its answer is asked nothing more, and has `body_timeout` for it.
 
     accept: is handed the stream and the client's address once it is open. deadline: hangs up when it passes.
     """
