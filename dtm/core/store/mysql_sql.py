@@ -43,8 +43,10 @@ NEVER = 2**63 - 1
 _READ = {"doubt": "doubt & 1", "due_at": f"NULLIF(due_at, {NEVER})", "finished_at": f"NULLIF(finished_at, {NEVER})"}
 _COLUMNS = ", ".join(_READ.get(column, column) for column in COLUMNS)
 
-ROOM, ROOM_PER_BRANCH = 28, 7
-"""Bytes that a state gets at least: as many as it has when all has gone well, each call within a second."""
+ROOM, ROOM_PER_BRANCH, ROOM_PER_CALL = 30, 2, 9
+"""Bytes that a state gets at least: as many as it has when all has gone well, with one call of each branch_id, each
+within a second.
+"""
 
 LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
 """The database's time in microseconds, and the longest statement in bytes."""
@@ -110,7 +112,8 @@ def _row(item: Insert) -> str:
 
 def _state(document: bytes, tx: Transaction) -> str:
     """The state document, with spaces behind it: what it grows by on the usual way must not make the row longer."""
-    return text(document.ljust(ROOM + ROOM_PER_BRANCH * len(tx.branches)))
+    calls = len({branch.branch_id for branch in tx.branches})
+    return text(document.ljust(ROOM + ROOM_PER_BRANCH * len(tx.branches) + ROOM_PER_CALL * calls))
 
 
 def updates(items: Sequence[Update], offset: int) -> str:
