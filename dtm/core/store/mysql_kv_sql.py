@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dtm.core.store.base import KV
-from dtm.core.store.mysql_sql import NOW, blob, text, utf8
+from dtm.core.store.mysql_literals import blob, text, utf8
+from dtm.core.store.mysql_sql import NOW
 
-# ruff: noqa: S608 - every value goes through `text`, `blob` or `number`
+# ruff: noqa: S608 - every value goes through `text`, `blob` or the format `:d`
 
 _KV_COLUMNS = "cat, `key`, value, version, created_at, updated_at"
 

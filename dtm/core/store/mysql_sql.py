@@ -1,4 +1,4 @@
-"""The statements for MySQL and MariaDB, whole: text and bytes go in as hexadecimal, so that nothing has to be quoted.
+"""The statements for MySQL and MariaDB, whole, with their values in them (`mysql_literals`).
 
 Times are UTC milliseconds made of UTC_TIMESTAMP, which no session's time zone touches. `offset` is `clock_offset` in
 milliseconds.
@@ -7,13 +7,12 @@ milliseconds.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import lru_cache
 
-from dtm.core.errors import InvalidRequest
 from dtm.core.model import Status, Transaction
 from dtm.core.store.base import QUARANTINE, TAG_BITS, Filter
 from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
 from dtm.core.store.group_commit import Insert, Update
+from dtm.core.store.mysql_literals import blob, name, text, utf8
 
 # ruff: noqa: S608 - every value goes through `text`, `blob` or the format `:d`
 
@@ -61,30 +60,6 @@ KINDS = f"""
 def moment(time: int | None) -> str:
     """A time, or none."""
     return f"{NEVER if time is None else time:d}"
-
-
-def blob(value: bytes) -> str:
-    """Bytes, for binary columns."""
-    return f"x'{value.hex()}'"
-
-
-def text(value: str | bytes) -> str:
-    """A text, as a string or in UTF-8. InvalidRequest when it is no Unicode."""
-    if isinstance(value, str):
-        value = utf8(value)
-    return f"_utf8mb4 x'{value.hex()}'"
-
-
-name = lru_cache(maxsize=100)(text)
-"""A text that there are few different ones of."""
-
-
-def utf8(value: str) -> bytes:
-    """A text's bytes. InvalidRequest when it is no Unicode."""
-    try:
-        return value.encode()
-    except UnicodeEncodeError:
-        raise InvalidRequest("", "cannot be stored: a text is no valid Unicode") from None
 
 
 def inserts(items: Iterable[Insert]) -> str:
