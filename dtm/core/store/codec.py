@@ -18,6 +18,7 @@ from __future__ import annotations
 from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
+from operator import attrgetter
 from types import MappingProxyType
 from typing import Any, Literal
 
@@ -25,6 +26,7 @@ import orjson
 
 from dtm.core.errors import CorruptRow, InvalidRequest
 from dtm.core.model import Attempt, Branch, BranchStatus, Options, Outcome, Status, Transaction
+from dtm.core.store.shared_strings import distinct_strings
 
 COLUMNS = (
     "id", "gid", "trans_type", "protocol_version", "status", "version", "owner", "doubt", "due_at",
@@ -39,12 +41,12 @@ STATUS_OF = dict(enumerate(Status, start=1))
 """The other way round."""
 
 FIRST_FINAL = STATUS_CODE[Status.SUCCEED]
-SHARED_CHARS = 8
 
 _BRANCH_STATUS = {status.value: status for status in BranchStatus}
 _OUTCOME = {outcome.value: outcome for outcome in Outcome}
 _OPTIONS = Options()
 _OPTION_NAMES = tuple(option.name for option in fields(Options) if option.default_factory is MISSING)
+_option_values = attrgetter(*_OPTION_NAMES)
 _NUMBERS = frozenset({"started", "attempts", "from", "to", "retry", "answered"})
 """What is a whole number wherever a branch says it."""
 
@@ -54,12 +56,12 @@ _OPTION_TYPES = {name: (bool,) if type(getattr(_OPTIONS, name)) is bool else (in
 def encode_request(tx: Transaction) -> bytes:
     """The request document. InvalidRequest when it holds what JSON cannot."""
     document: dict[str, Any] = {"body": tx.body}
-    if tx.options != _OPTIONS:
-        document["options"] = _options(tx.options)
+    if options := _options(tx.options):
+        document["options"] = options
     if tx.custom_data:
         document["custom_data"] = tx.custom_data
     if tx.branches:
-        places = _distinct_strings(tx.body)
+        places = distinct_strings(tx.body)
         ops: dict[str, int] = {}
         document["branches"] = [
             [each.branch_id, _op(each.op, ops), places.get(each.url, each.url), _payload(each.payload, places)]
@@ -150,8 +152,8 @@ def _plain(value: object) -> dict[str, Any]:
 
 
 def _options(options: Options) -> dict[str, Any]:
-    changed = {name: getattr(options, name) for name in _OPTION_NAMES}
-    changed = {name: value for name, value in changed.items() if value}
+    """Those that are not as they would be anyway: every default is false."""
+    changed = {name: value for name, value in zip(_OPTION_NAMES, _option_values(options), strict=True) if value}
     if options.branch_headers:
         changed["branch_headers"] = dict(options.branch_headers)
     return changed
@@ -163,24 +165,6 @@ def _read_options(document: Mapping[str, Any]) -> Options:
         if name != "branch_headers" and type(value) not in _OPTION_TYPES.get(name, ()):
             raise TypeError(f"option {name} is {value!r}")
     return Options(**document)
-
-
-def _distinct_strings(body: Any) -> dict[str, int]:
-    """The longer strings among the body's values -> place, depth first, in document order. Not recursive: a body may
-    be nested deeper than Python's stack.
-    """
-    places: dict[str, int] = {}
-    stack = [body]
-    while stack:
-        value = stack.pop()
-        if isinstance(value, str):
-            if len(value) >= SHARED_CHARS:
-                places.setdefault(value, len(places))
-        elif isinstance(value, (list, tuple)):
-            stack.extend(reversed(value))
-        elif isinstance(value, (dict, MappingProxyType)):
-            stack.extend(reversed(list(value.values())))
-    return places
 
 
 def _op(op: str, ops: dict[str, int]) -> str | int:
@@ -200,7 +184,7 @@ def _payload(payload: bytes, places: Mapping[str, int]) -> str | int | dict[str,
 
 
 def _standing(branch: Branch, origin: int) -> dict[str, Any] | list[int] | Literal[0]:
-    if _took_one_call(branch):
+    if branch.log and _took_one_call(branch):
         return [branch.log[0].time - origin, branch.log[0].duration_ms]
     standing: dict[str, Any] = {}
     if branch.status is not BranchStatus.PREPARED:
@@ -243,7 +227,7 @@ def _took_one_call(branch: Branch) -> bool:
 
 def _branches(asked: Mapping[str, Any], stands: Mapping[str, Any], origin: int) -> tuple[Branch, ...]:
     branches = asked.get("branches", ())
-    strings = list(_distinct_strings(asked["body"])) if branches else ()
+    strings = list(distinct_strings(asked["body"])) if branches else ()
     standings = stands.get("branches") or [0] * len(branches)
     ops: list[str] = []
     read = []
