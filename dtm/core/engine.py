@@ -45,19 +45,24 @@ class Pass:
         self.custody.changed = True
         self._bell.ring()
 
-    async def run(self) -> None:
-        """Run until the plan waits or the status is final; the row is then parked, unless the lease was lost."""
+    async def run(self, planned: Decision | None = None) -> None:
+        """Run until the plan waits or the status is final; the row is then parked, unless the lease was lost.
+
+        planned: what the plan has said of the row as it is, if it was asked already.
+        """
         over: object = False
         try:
             while not over:
                 self._fold()
                 if self.custody.news:
+                    planned = None
                     if self.custody.changed:
                         self.flights.keep_only(())  # what waits to begin was planned before the change
                     await self.custody.settle()
                     continue
                 try:
-                    over = await self._step(self.node.store.now())
+                    decision, planned = planned, None
+                    over = await self._step(self.node.store.now(), decision)
                 except LostLease:
                     raise
                 except Exception as error:
@@ -68,9 +73,10 @@ class Pass:
         finally:
             await self.flights.abandon()
 
-    def _step(self, now: int) -> Rest:
-        """Plan, and carry out one decision. `now`: when the plan is asked (ms)."""
-        decision = self._decide(now)
+    def _step(self, now: int, decision: Decision | None) -> Rest:
+        """Plan, unless that is done, and carry out one decision. `now`: when the plan is asked (ms)."""
+        if decision is None:
+            decision = self._decide(now)
         match decision:
             case Call(branches=tuple() | list(), until=int() | None, quick_tries=int()):
                 return self._call(decision, now)

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from dtm.core.decisions import Wait
+from dtm.core.decisions import Call, Decision, Wait
 from dtm.core.engine import Pass
 from dtm.core.logs import PASS
 from dtm.core.model import Transaction
@@ -29,7 +29,8 @@ def _nobody(due: int) -> None:
 class Start:
     """A row that this node owns now, and what its claim found. `lease_end` and `asked`: boot clock.
 
-    forget_until: waits that end by then (ms) count no longer; None: none of them do.
+    forget_until: waits that end by then (ms) count no longer; None: none of them do. planned: what the plan has just
+    said of this very row.
     """
 
     tx: Transaction
@@ -37,6 +38,7 @@ class Start:
     asked: float
     recovered: bool = False
     forget_until: int | None = 0
+    planned: Decision | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -74,24 +76,27 @@ class Passes:
         """Whether this node should take no more work."""
         return len(self._live) >= MOST or self.node.draining
 
-    def idle_until(self, tx: Transaction, now: int) -> tuple[bool, int | None]:
-        """Whether a row in this state has nothing to do, and until when (ms, None: before somebody calls the API).
+    def planned(self, tx: Transaction, now: int) -> Wait | Call | None:
+        """What the plan says of a row in this state, if it is to wait, or to call whatever the time is; else None.
 
-        Asked before a row is written, so that a transaction that only waits costs one commit and no pass.
+        Asked before a row is written, so that a transaction that only waits costs one commit and no pass, and one that
+        calls is not planned a second time.
         """
+        if tx.status.final:
+            return None
         rules = self.node.rules[tx.trans_type]
         try:
             decision = rules.protocol.plan(
                 snapshot_of(tx, rules, now, parsed_custom(tx.custom_data), branches=tx.branches, questions=tx.questions)
             )
         except Exception:
-            return False, None  # the pass will find the same, and tell its story
+            return None  # the pass will find the same, and tell its story
         match decision:
-            case Wait(until=None):
-                return True, None
+            case Wait(until=None) | Call(until=None):
+                return decision
             case Wait(until=int(until)) if until > now:
-                return True, until
-        return False, None
+                return decision
+        return None
 
     def start(self, start: Start) -> None:
         """Run a row that this node owns. A live pass of the same transaction takes it over instead."""
@@ -108,13 +113,13 @@ class Passes:
         self._live[start.tx.gid] = live
         self.started += 1
         self.recovered += start.recovered
-        live.task = loop.create_task(self._run(live, self.started))
+        live.task = loop.create_task(self._run(live, self.started, start.planned))
 
-    async def _run(self, live: Live, number: int) -> None:
+    async def _run(self, live: Live, number: int, planned: Decision | None) -> None:
         row = live.pass_.row
         PASS.set((row.tx.gid, number))
         try:
-            await live.pass_.run()
+            await live.pass_.run(planned)
             self.quarantine.ran(row.tx.id)
         except Exception as error:
             log.exception("a pass broke off; its lease will run out: gid=%s", row.tx.gid)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from dtm.core.decisions import Call, Wait
 from dtm.core.errors import Conflict, NotFound, StaleVersion, StoreUnavailable
 from dtm.core.hookspecs import new_status_changed
 from dtm.core.model import Status, Transaction, changed_transaction
@@ -27,14 +28,14 @@ class Writer:
 
     async def create(self, tx: Transaction) -> Transaction | None:
         """Store a transaction made this moment, and run it if it has anything to do; None when the gid exists."""
-        boot = self._node.clock.boot()
-        hold, next_at, lease = self._terms(tx, tx.created_at)
+        boot, planned = self._node.clock.boot(), self._passes.planned(tx, tx.created_at)
+        hold, next_at, lease = self._terms(tx, tx.created_at, planned)
         tx = changed_transaction(tx, owner=hold.owner, due_at=hold.due_at, doubt=bool(hold.owner), next_at=next_at)
         stored = await self._node.store.insert(tx)
         if stored is None:
             return None
         self._tell(None, stored, stored.updated_at)
-        self._follow(stored, hold, boot, boot + lease, recovered=False)
+        self._follow(hold, Start(stored, boot + lease, boot, planned=planned))
         return stored
 
     async def change(self, gid: str, decide: Decide, seen: Transaction | None = None) -> Transaction:
@@ -52,7 +53,7 @@ class Writer:
                 return tx
             if tx.stopped and not wanted.status.final:
                 raise Conflict(f"stopped until an operator decides: {tx.trouble}", tx.status)
-            if wanted is tx and (tx.owner or self._passes.idle_until(tx, self._node.store.now())[0]):
+            if wanted is tx and (tx.owner or isinstance(self._passes.planned(tx, self._node.store.now()), Wait)):
                 self._passes.notify(gid)
                 return tx
             try:
@@ -65,9 +66,10 @@ class Writer:
         boot, now = self._node.clock.boot(), self._node.store.now()
         if wanted.status.final:
             wanted = changed_transaction(wanted, finished_at=now)
-        hold, lease = None, 0.0
+        hold, lease, planned = None, 0.0, None
         if not before.owner:
-            hold, next_at, lease = self._terms(wanted, now)
+            planned = self._passes.planned(wanted, now)
+            hold, next_at, lease = self._terms(wanted, now, planned)
             wanted = changed_transaction(wanted, owner=hold.owner, due_at=hold.due_at, next_at=next_at)
         doubt = True if hold is not None and hold.owner and wanted.status is not Status.ABORTING else None
         with_request = _request_of(wanted) != _request_of(before)
@@ -80,29 +82,30 @@ class Writer:
         if hold is None:
             self._passes.notify(stored.gid)
         else:
-            self._follow(stored, hold, boot, boot + lease, recovered=before.doubt)
+            planned = None if before.doubt else planned  # it knew nothing of what may have run
+            self._follow(hold, Start(stored, boot + lease, boot, before.doubt, None, planned))
         return stored
 
-    def _terms(self, tx: Transaction, now: int) -> tuple[Hold, int | None, float]:
+    def _terms(self, tx: Transaction, now: int, planned: Wait | Call | None) -> tuple[Hold, int | None, float]:
         """Who is to hold a free row in this state: nobody if it has nothing to do, else this node, if it has room.
 
         Also what `next_cron_time` shows until the first pass has ended, and the length of the lease in seconds.
         """
         if tx.status.final:
             return new_hold("", None), None, 0
-        idle, until = self._passes.idle_until(tx, now)
-        if idle or self._passes.full:
-            due_at = until if idle else now
-            return new_hold("", due_at), due_at, 0
+        if isinstance(planned, Wait):
+            return new_hold("", planned.until), planned.until, 0
+        if self._passes.full:
+            return new_hold("", now), now, 0
         rules = self._node.rules[tx.trans_type]
         lease = self._node.lease_for(rules.call_timeout(tx))
         first_try = now + round(rules.base_interval(tx) * 1000)
         return new_hold(self._node.token(), now + round(lease * 1000)), first_try, lease
 
-    def _follow(self, tx: Transaction, hold: Hold, boot: float, lease_end: float, *, recovered: bool) -> None:
+    def _follow(self, hold: Hold, start: Start) -> None:
         """The row is written: run it here, or see to it that its time is not missed."""
         if hold.owner:
-            self._passes.start(Start(tx, lease_end, boot, recovered=recovered, forget_until=None))
+            self._passes.start(start)
         elif hold.due_at is not None:
             self._passes.on_parked(hold.due_at)
 
