@@ -120,7 +120,7 @@ async def test_a_host_without_free_slots(tmp_path: Path, participants: Participa
 async def test_a_write_whose_fate_is_unknown(inside: Inside, participants: Participants) -> None:
     """The file is there, and its disk is not: a full one, as SQLite sees it."""
     store = inside.app.store
-    await asyncio.wrap_future(store._write_thread.submit(store._writer._db.execute, "PRAGMA max_page_count = 1"))
+    await store._write_thread.submit(store._writer._db.execute, "PRAGMA max_page_count = 1").answer
     with pytest.raises(OutcomeUnknown):
         await store.insert(make_tx("big", custom_data="x" * 1_000_000))
     figures = await figures_of(inside)

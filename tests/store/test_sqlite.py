@@ -238,7 +238,7 @@ async def test_a_slow_disk(tmp_path):
         await store.insert(owned(store, "g1"))
     assert await store.load("g1") is None
     answers.set()
-    assert await asyncio.wrap_future(pause)
+    assert await pause.answer
     await store.ping()
     assert await store.load("g1")
     assert await store.kv_get("c", "queued") is None

@@ -11,7 +11,6 @@ import os
 import random
 import sqlite3
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -26,6 +25,7 @@ from dtm.core.store.group_commit import Item, Verdict
 from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
 from dtm.core.store.sqlite_file import connect_reader, connect_writer, still_in_place, take_lock
 from dtm.core.store.sqlite_reader import Reader
+from dtm.core.store.sqlite_thread import Job, Worker
 from dtm.core.store.sqlite_writer import Writer
 from dtm.core.store.survey import Backlog, Survey
 
@@ -52,24 +52,25 @@ class SqliteStore(GroupedStore):
     ) -> None:
         super().__init__(clock=clock, clock_offset=clock_offset, rng=rng, db_timeout=db_timeout)
         self.path = Path(path).resolve()
-        self._write_thread = ThreadPoolExecutor(1, "dtm-store-writer")
-        self._read_thread = ThreadPoolExecutor(1, "dtm-store-reader")
         self._lock = -1
+        self._write_thread: Worker
+        self._read_thread: Worker
         self._writer: Writer
         self._reader: Reader
-        self._to_close: list[tuple[ThreadPoolExecutor, Callable[[], None]]] = []
+        self._to_close: list[tuple[Worker, Callable[[], None]]] = []
         self._last_flush = 0.0
         self._idle: asyncio.TimerHandle | None = None
 
     async def open(self) -> None:
         """As the contract says; rows owned by a former process become due at once."""
         self._lock = take_lock(self.path)
+        self._write_thread, self._read_thread = Worker("dtm-store-writer"), Worker("dtm-store-reader")
         try:
             writing = self._write_thread.submit(connect_writer, self.path, self.db_timeout, self.now())
-            self._writer = Writer(await asyncio.wrap_future(writing), still_in_place(self.path))
+            self._writer = Writer(await writing.answer, still_in_place(self.path))
             self._to_close.append((self._write_thread, self._writer.close))
             reading = self._read_thread.submit(connect_reader, self.path, self.db_timeout)
-            self._reader = Reader(await asyncio.wrap_future(reading))
+            self._reader = Reader(await reading.answer)
             self._to_close.append((self._read_thread, self._reader.close))
         except BaseException:
             await self._let_go()
@@ -186,7 +187,7 @@ class SqliteStore(GroupedStore):
         return page, encode_cursor(page[-1].cat, page[-1].key) if len(entries) > limit else ""
 
     async def _flush(self, items: list[Item]) -> list[Verdict]:
-        verdicts = await asyncio.wrap_future(self._write_thread.submit(self._writer.run, self._writer.flush, items))
+        verdicts = await self._write_thread.submit(self._writer.run, self._writer.flush, items).answer
         loop = asyncio.get_running_loop()
         self._last_flush = loop.time()
         if self._idle is None:
@@ -210,7 +211,7 @@ class SqliteStore(GroupedStore):
         try:
             return await self._result(work)
         except TimeoutError:
-            if work.cancel():
+            if work.withdraw():
                 raise StoreUnavailable("the database is too slow: the write was withdrawn") from None
             raise OutcomeUnknown("the database has not answered: the write may be stored") from None
 
@@ -219,7 +220,7 @@ class SqliteStore(GroupedStore):
         try:
             return await self._result(work)
         except TimeoutError:
-            work.cancel()
+            work.withdraw()
             raise StoreUnavailable("the database has not answered") from None
         except (sqlite3.Error, ValueError, OverflowError) as error:
             meaning = self._writer.meaning(error)
@@ -227,9 +228,9 @@ class SqliteStore(GroupedStore):
                 meaning = StoreUnavailable(f"the database failed: {error}")
             raise meaning from error
 
-    async def _result(self, work: Future[T]) -> T:
+    async def _result(self, work: Job[T]) -> T:
         """What a thread's job returns or raises; TimeoutError after `db_timeout`, while it goes on."""
-        waiting = asyncio.wrap_future(work)
+        waiting = work.answer
         waiting.add_done_callback(_heard)
         done, _ = await asyncio.wait({waiting}, timeout=self.db_timeout)
         if not done:
@@ -244,8 +245,8 @@ class SqliteStore(GroupedStore):
                 await self._result(thread.submit(close))
             except TimeoutError:
                 hangs = True
-        self._write_thread.shutdown(wait=False)
-        self._read_thread.shutdown(wait=False)
+        self._write_thread.stop()
+        self._read_thread.stop()
         if not hangs:
             os.close(self._lock)
 
