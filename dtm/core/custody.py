@@ -13,7 +13,7 @@ from dtm.core.model import Status, Transaction, changed_transaction
 from dtm.core.node import CONFIRMED_FOR, Node
 from dtm.core.reminders import Reminder
 from dtm.core.row import Row
-from dtm.core.store.base import TAG_BITS, Hold, Save
+from dtm.core.store.base import TAG_BITS, Hold, Save, new_hold, new_save
 
 log = logging.getLogger(__name__)
 
@@ -123,11 +123,11 @@ class Custody:
         if changes.get("status", self.row.tx.status) is Status.ABORTING:
             changes.setdefault("doubt", False)
         candidate = self.row.candidate(**changes)
-        hold = Hold(candidate.owner, candidate.due_at) if "owner" in changes else None
+        hold = new_hold(candidate.owner, candidate.due_at) if "owner" in changes else None
         untold, self._untold = self._untold, []
         self._clean()
         boot = self.node.clock.boot()
-        change = Save(candidate, self.row.tx.version, hold=hold, doubt=changes.get("doubt"))
+        change = new_save(candidate, self.row.tx.version, hold=hold, doubt=changes.get("doubt"))
         try:
             version = await self.node.store.save(change)
         except DtmError as error:

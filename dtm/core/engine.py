@@ -15,7 +15,7 @@ from dtm.core.custody import Custody, LostLease
 from dtm.core.decisions import Ask, Call, Decision, Move, Wait
 from dtm.core.errors import BadPlan
 from dtm.core.flights import Flights
-from dtm.core.hookspecs import BranchAnswered, StatusChanged
+from dtm.core.hookspecs import new_branch_answered, new_status_changed
 from dtm.core.lifecycle import MOVES, adds
 from dtm.core.model import ERROR_CHARS, Branch, Outcome, Status
 from dtm.core.node import Node
@@ -119,7 +119,9 @@ class Pass:
             return False
         tx = self.row.tx
         if tx.status is not before:
-            self.node.observe(StatusChanged(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason))
+            self.node.observe(
+                new_status_changed(tx.gid, tx.trans_type, before, tx.status, tx.created_at, now, tx.reason)
+            )
         return tx.status.final
 
     def _call(self, call: Call, now: int) -> Rest:
@@ -214,7 +216,7 @@ class Pass:
                 what = (tx.gid, *branch.key, branch.attempts, branch.error[:200])
                 log.warning("a call failed: gid=%s branch=%s op=%s times=%d: %s", *what)
             self.custody.tell(
-                BranchAnswered(
+                new_branch_answered(
                     tx.gid, tx.trans_type, tx.status, branch.branch_id, branch.op, branch.url, news.outcome,
                     branch.attempts, branch.error, news.duration_ms, question,
                 )

@@ -14,7 +14,7 @@ from dtm.core.custody import Custody
 from dtm.core.logs import about
 from dtm.core.model import Branch, Key, Outcome
 from dtm.core.node import Node
-from dtm.core.row import Landing, Row
+from dtm.core.row import Landing, Row, new_landing
 from dtm.core.store.base import TAG_BITS
 from dtm.core.transport.base import CallFailed, NotSent, Outgoing, Reply, Withdrawn
 from dtm.core.transport.wire import outcome_of, outgoing
@@ -217,12 +217,12 @@ class Flights:
 
     def _landing(self, flight: Flight, outcome: Outcome, text: str) -> Landing:
         duration = round((self._node.clock.boot() - flight.sent_boot) * 1000)
-        return Landing(flight.key, outcome, text, flight.sent_at, duration, flight.sent)
+        return new_landing(flight.key, outcome, text, flight.sent_at, duration, flight.sent)
 
     def _broken(self, flight: Flight, error: BaseException) -> Landing:
         gid = self._row.tx.gid
         log.error("a call broke off: gid=%s", gid, exc_info=error, extra=about(gid))
-        return Landing(flight.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
+        return new_landing(flight.key, Outcome.ERROR, repr(error), self._node.store.now(), 0, sent=True)
 
     def _patience(self) -> float:
         """How long to queue for a slot: not so long that the row, handed back, would come late for its next try."""

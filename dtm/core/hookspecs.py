@@ -9,7 +9,7 @@ import pluggy
 
 from dtm.core.model import Outcome, Status
 from dtm.core.protocol import Protocol
-from dtm.core.values import maker, quick
+from dtm.core.values import maker
 
 PROJECT = "dtm"
 
@@ -17,7 +17,6 @@ hookspec = pluggy.HookspecMarker(PROJECT)
 hookimpl = pluggy.HookimplMarker(PROJECT)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class StatusChanged:
     """A transaction was created (`before` is None) or moved; the change is committed."""
@@ -34,7 +33,6 @@ class StatusChanged:
 new_status_changed = maker(StatusChanged)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class BranchAnswered:
     """A call of a branch, or of a question, landed and its result is committed. `attempts` counts its errors in a row.
@@ -53,6 +51,9 @@ class BranchAnswered:
     error: str
     duration_ms: int
     question: bool = False
+
+
+new_branch_answered = maker(BranchAnswered)
 
 
 Event = StatusChanged | BranchAnswered

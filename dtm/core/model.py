@@ -87,7 +87,6 @@ class Op:
     always_post: bool = False
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One finished call: `time` (ms, when it began), `duration_ms`, `outcome`, and what went wrong, if anything."""
@@ -96,6 +95,9 @@ class Attempt:
     duration_ms: int
     outcome: Outcome
     error: str = ""
+
+
+new_attempt = maker(Attempt)
 
 
 @quick
@@ -192,7 +194,6 @@ class Options:
     retry_count: int = 0
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Transaction:
     """One stored row: searchable columns, what was asked, and how it stands.
@@ -244,7 +245,6 @@ class Answer:
     text: str = ""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What a plan sees: the stored state of one transaction, and the time. A plan depends on nothing else.

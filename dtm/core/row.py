@@ -12,7 +12,6 @@ from dtm.core import backoff
 from dtm.core.model import (
     ERROR_CHARS,
     Answer,
-    Attempt,
     Branch,
     BranchStatus,
     Key,
@@ -23,12 +22,13 @@ from dtm.core.model import (
     changed_branch,
     changed_snapshot,
     changed_transaction,
+    new_attempt,
     new_snapshot,
     nothing,
     record,
 )
 from dtm.core.protocol import Protocol
-from dtm.core.values import quick
+from dtm.core.values import maker
 
 QUESTION = Op(may_fail=True)
 """A question takes yes and no for an answer."""
@@ -103,7 +103,6 @@ def snapshot_of(
     )
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Landing:
     """How one call ended. `sent`: at least one byte may have left. `time` in ms, when it began."""
@@ -114,6 +113,9 @@ class Landing:
     time: int
     duration_ms: int
     sent: bool
+
+
+new_landing = maker(Landing)
 
 
 class Row:
@@ -237,7 +239,7 @@ class Row:
         op = QUESTION if book is self._questions else self.rules.protocol.ops[key[1]]
         self._after = max(self._after, landing.time + 1)
         text = landing.text[:ERROR_CHARS] if landing.outcome is not Outcome.SUCCESS else ""
-        branch = record(book[key], Attempt(landing.time, landing.duration_ms, landing.outcome, text), op)
+        branch = record(book[key], new_attempt(landing.time, landing.duration_ms, landing.outcome, text), op)
         retry_at = self._retry_at(branch, landing, random)
         if retry_at != branch.retry_at:
             branch = changed_branch(branch, retry_at=retry_at)

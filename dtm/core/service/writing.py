@@ -10,7 +10,7 @@ from dtm.core.hookspecs import new_status_changed
 from dtm.core.model import Status, Transaction, changed_transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes, Start
-from dtm.core.store.base import Hold, Save, new_hold
+from dtm.core.store.base import Hold, new_hold, new_save
 
 TRIES = 50
 """Compare-and-sets a verb may lose in a row; each loss means that somebody else got through."""
@@ -74,7 +74,7 @@ class Writer:
         doubt = True if hold is not None and hold.owner and wanted.status is not Status.ABORTING else None
         with_request = _request_of(wanted) != _request_of(before)
         version = await self._node.store.save(
-            Save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
+            new_save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
         )
         stored = changed_transaction(wanted, version=version)
         if stored.status is not before.status:

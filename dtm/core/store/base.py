@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from dtm.core.clock import Clock, SystemClock
 from dtm.core.model import Transaction
 from dtm.core.store.survey import Backlog, Survey
-from dtm.core.values import maker, quick
+from dtm.core.values import maker
 
 TAG_BITS = 24
 
@@ -44,7 +44,6 @@ class Hold:
 new_hold = maker(Hold)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Save:
     """One compare-and-set: write the status, times and state document of `tx` where the version is still `expect`.
@@ -58,6 +57,9 @@ class Save:
     with_request: bool = False
     hold: Hold | None = None
     doubt: bool | None = None
+
+
+new_save = maker(Save)
 
 
 @dataclass(frozen=True, slots=True)

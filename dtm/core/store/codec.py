@@ -25,7 +25,17 @@ from typing import Any, Literal
 import orjson
 
 from dtm.core.errors import CorruptRow, InvalidRequest
-from dtm.core.model import Attempt, Branch, BranchStatus, Options, Outcome, Status, Transaction
+from dtm.core.model import (
+    Attempt,
+    Branch,
+    BranchStatus,
+    Options,
+    Outcome,
+    Status,
+    Transaction,
+    new_attempt,
+    new_transaction,
+)
 from dtm.core.store.shared_strings import distinct_strings
 
 COLUMNS = (
@@ -96,7 +106,7 @@ def decode(row: Sequence[Any]) -> Transaction:
     try:
         asked = orjson.loads(request)
         stands = orjson.loads(state)
-        return Transaction(
+        return new_transaction(
             gid=gid,
             trans_type=trans_type,
             protocol_version=protocol_version,
@@ -254,7 +264,7 @@ def _branch(
         if (type(after), type(duration_ms)) != (int, int):
             raise TypeError(f"a call is {standing!r}")
         time = origin + after
-        log, ended = (Attempt(time, duration_ms, Outcome.SUCCESS),), time + duration_ms
+        log, ended = (new_attempt(time, duration_ms, Outcome.SUCCESS),), time + duration_ms
         return Branch(branch_id, op, url, data, BranchStatus.SUCCEED, 1, 0, time, ended, "", None, log, 1)
     if not standing:
         return Branch(branch_id, op, url, data)
@@ -279,4 +289,4 @@ def _branch(
 
 
 def _attempt(time: int, duration_ms: int, outcome: str, error: str = "") -> Attempt:
-    return Attempt(time, duration_ms, _OUTCOME[outcome], error)
+    return new_attempt(time, duration_ms, _OUTCOME[outcome], error)

@@ -18,7 +18,7 @@ from dtm.core.model import Transaction
 from dtm.core.reminders import RESOLUTION
 from dtm.core.store.base import Save
 from dtm.core.tally import Histogram
-from dtm.core.values import quick
+from dtm.core.values import maker
 
 TURNS = 8
 """Turns of the event loop for which a batch may grow: one that brings nothing takes some microseconds, a flush some
@@ -33,7 +33,6 @@ ROW_BYTES = 200
 log = logging.getLogger(__name__)
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Insert:
     """A new row: `tx` complete with id and version, and its two documents (empty where the engine has no use)."""
@@ -48,7 +47,9 @@ class Insert:
         return ROW_BYTES + len(self.request) + len(self.state)
 
 
-@quick
+new_insert = maker(Insert)
+
+
 @dataclass(frozen=True, slots=True)
 class Update:
     """A compare-and-set: `change`, the version it means to write, the time, the documents (None: not written)."""
@@ -68,6 +69,9 @@ class Update:
     def size(self) -> int:
         """Bytes, roughly."""
         return ROW_BYTES + len(self.request or b"") + len(self.state)
+
+
+new_update = maker(Update)
 
 
 Item = Insert | Update

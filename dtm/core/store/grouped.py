@@ -10,7 +10,7 @@ from dtm.core.errors import DtmError, InvalidRequest, StaleVersion, StoreUnavail
 from dtm.core.model import Transaction, changed_transaction
 from dtm.core.store.base import IdSource, Save, Store, next_version
 from dtm.core.store.codec import encode_request, encode_state
-from dtm.core.store.group_commit import GroupCommit, Insert, Item, Update, Verdict
+from dtm.core.store.group_commit import GroupCommit, Item, Verdict, new_insert, new_update
 
 GID_CHARS = 128
 ID_TRIES = 10
@@ -60,7 +60,7 @@ class GroupedStore(Store):
                 tx, id=self._ids.new_id(self.now()), version=next_version(0, self.rng), updated_at=tx.created_at
             )
             try:
-                written = await self.inserts.write(Insert(stored, request, state))
+                written = await self.inserts.write(new_insert(stored, request, state))
             except IdTaken:
                 continue
             return stored if written else None
@@ -71,7 +71,7 @@ class GroupedStore(Store):
         self._check_open()
         version = next_version(change.expect, self.rng)
         request = self._request_of(change.tx) if change.with_request else None
-        item = Update(change, version, self.now(), request, self._state_of(change.tx))
+        item = new_update(change, version, self.now(), request, self._state_of(change.tx))
         if not await self.saves.write(item):
             self.stale_saves += 1
             raise StaleVersion(f"transaction {change.tx.gid!r} no longer has version {change.expect}")

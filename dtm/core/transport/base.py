@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from dtm.core.values import quick
+from dtm.core.values import maker
 
 
 def no_epoch() -> int:
@@ -18,7 +18,6 @@ Headers = tuple[tuple[str, str], ...]
 """Names and values, in the order in which they are sent."""
 
 
-@quick
 @dataclass(frozen=True, slots=True)
 class Outgoing:
     """One call, ready to be sent. `timeout` in seconds: for connecting, and again from first byte to whole reply.
@@ -37,13 +36,18 @@ class Outgoing:
     query: str = ""
 
 
-@quick
+new_outgoing = maker(Outgoing)
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
     """A whole reply; `body` is decoded of chunks and gzip."""
 
     status: int
     body: bytes
+
+
+new_reply = maker(Reply)
 
 
 class NotSent(Exception):

@@ -6,7 +6,7 @@ exactly as many bytes after it, reads the same.
 
 from __future__ import annotations
 
-from dtm.core.transport.base import Reply
+from dtm.core.transport.base import Reply, new_reply
 
 MOST, LONGEST = 256, 1024
 """Heads that are known at once, and bytes of a head worth knowing."""
@@ -20,7 +20,7 @@ def known(data: bytes) -> Reply | None:
     """The reply that these bytes are, if they are a whole one whose head is known. Its connection is kept alive."""
     head, _, body = data.partition(_END)
     status, length = _known.get(head, (0, -1))
-    return Reply(status, body) if len(body) == length else None
+    return new_reply(status, body) if len(body) == length else None
 
 
 def remember(data: bytes, reply: Reply) -> None:

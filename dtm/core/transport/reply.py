@@ -7,7 +7,7 @@ import zlib
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
 from dtm.core.transport import heads
-from dtm.core.transport.base import CallFailed, Reply
+from dtm.core.transport.base import CallFailed, Reply, new_reply
 
 MAX_REPLY = 1 << 20
 """Bytes of a reply's body at most, as it comes and as it is once decoded."""
@@ -96,7 +96,7 @@ class ReplyReader:
             body = _gunzip(body)
         elif body and coding != b"identity":
             raise CallFailed(f"reply in an unknown encoding: {coding.decode('latin-1')[:40]}")
-        return Reply(self._status, body)
+        return new_reply(self._status, body)
 
     def on_message_begin(self) -> None:
         """Called by the parser. Nobody asked for a second reply: whatever this is, it ends the connection."""

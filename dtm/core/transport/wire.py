@@ -10,7 +10,7 @@ from importlib.metadata import version
 from urllib.parse import quote, quote_plus
 
 from dtm.core.model import ERROR_CHARS, Branch, Outcome
-from dtm.core.transport.base import Headers, Outgoing, Reply, no_epoch
+from dtm.core.transport.base import Headers, Outgoing, Reply, new_outgoing, no_epoch
 from dtm.core.transport.origin import split
 
 LONGEST_URL = 2048
@@ -56,7 +56,7 @@ def outgoing(
     before, after = _around_gid(branch.branch_id, branch.op, trans_type, branch_type)
     query = f"{before}{_escape(gid)}{after}"
     method = "POST" if always_post or branch.payload else "GET"
-    return Outgoing(method, _stem(branch.url), _headers(branch_headers), branch.payload, timeout, epoch, query)
+    return new_outgoing(method, _stem(branch.url), _headers(branch_headers), branch.payload, timeout, epoch, query)
 
 
 @lru_cache(maxsize=4096)
