@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 
 from dtm.core.transport.allow import CallbackPolicy
 from dtm.core.transport.base import Headers, NotSent, Outgoing, Over, Reply, Transport
-from dtm.core.transport.exchange import Exchange, Letter
+from dtm.core.transport.exchange import Address, Exchange
 from dtm.core.transport.origin import Origin, split
 from dtm.core.transport.pool import Pool
 from dtm.core.transport.reply import MAX_HEAD
@@ -68,11 +68,11 @@ class HttpTransport(Transport):
         One that turns out dead before any byte of the reply is replaced by a new one, once. When that cannot be had, or
         the gate has closed meanwhile, the call has failed: its first sending may have been heard.
         """
-        letter = _letter(outgoing)
-        connection = self._pool.take(letter.origin)
+        address = _address(outgoing.method, outgoing.url, outgoing.headers)
+        connection = self._pool.take(address.origin)
         if connection is None:
             return None
-        exchange = Exchange(self._pool, letter, gate, over)
+        exchange = Exchange(self._pool, address, outgoing, gate, over)
         exchange.send(connection)
         return exchange.cut_off
 
@@ -82,7 +82,8 @@ class HttpTransport(Transport):
         over = partial(_fulfil, answer)
         cut_off = self.begin(outgoing, gate, over)
         if cut_off is None:
-            exchange = Exchange(self._pool, _letter(outgoing), gate, over)
+            address = _address(outgoing.method, outgoing.url, outgoing.headers)
+            exchange = Exchange(self._pool, address, outgoing, gate, over)
             await exchange.dial_and_send()
             cut_off = exchange.cut_off
         try:
@@ -105,19 +106,16 @@ def _fulfil(answer: asyncio.Future[Reply], result: Reply | BaseException) -> Non
         answer.set_exception(result)
 
 
-def _letter(outgoing: Outgoing) -> Letter:
+@lru_cache(maxsize=512)
+def _address(method: str, url: str, headers: Headers) -> Address:
     """NotSent: the bytes would not be one proper request."""
     try:
-        origin, target = _place(outgoing.url)
+        origin, target = _place(url)
     except ValueError as problem:
         raise NotSent(str(problem)) from problem
-    if target is None or outgoing.method not in _METHODS:
+    if target is None or method not in _METHODS:
         raise NotSent("illegal character in the URL, or illegal method")
-    head = _head(origin.header, outgoing.headers)
-    body = outgoing.body
-    length = f"Content-Length: {len(body)}\r\n" if body or outgoing.method != "GET" else ""
-    start = f"{outgoing.method} {target}{outgoing.query} HTTP/1.1\r\n{length}".encode("ascii")
-    return Letter(origin, start, head + body, outgoing.timeout, outgoing.epoch)
+    return Address(origin, target, _head(origin.header, headers))
 
 
 @lru_cache(maxsize=4096)
