@@ -116,7 +116,7 @@ def test_an_answer_that_changes_an_ended_branch_is_found(monkeypatch: pytest.Mon
         return SAGA.plan(snapshot)
 
     monkeypatch.setattr(model, "evolve", evolve_always)
-    monkeypatch.setattr(Pass, "_own", lambda self, branch: self.row.get(branch.key))
+    monkeypatch.setattr(Pass, "_own", lambda self, branch: (branch.key, self.row.get(branch.key)))
 
     def call_all(snapshot: Snapshot) -> dtm.Decision:
         decision = plan_again(snapshot)
