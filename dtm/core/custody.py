@@ -122,7 +122,7 @@ class Custody:
         """
         if changes.get("status", self.row.tx.status) is Status.ABORTING:
             changes.setdefault("doubt", False)
-        candidate = self.row.candidate(**changes)
+        candidate = self.row.candidate(changes)
         hold = new_hold(candidate.owner, candidate.due_at) if "owner" in changes else None
         untold, self._untold = self._untold, []
         self._clean()

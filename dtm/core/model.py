@@ -63,6 +63,9 @@ class Outcome(StrEnum):
     ERROR = "ERROR"
 
 
+_SUCCESS, _FAILURE, _ONGOING = Outcome.SUCCESS, Outcome.FAILURE, Outcome.ONGOING
+
+
 class Verb(StrEnum):
     """What a client may ask for."""
 
@@ -158,12 +161,12 @@ def evolve(branch: Branch, outcome: Outcome, op: Op) -> tuple[BranchStatus, int]
 
     A branch that is no longer pending stays as it is: a late answer changes nothing.
     """
-    if not branch.pending or outcome is Outcome.ONGOING:
+    if not branch.pending or outcome is _ONGOING:
         return branch.status, branch.attempts
-    if outcome is Outcome.SUCCESS:
-        return BranchStatus.SUCCEED, branch.attempts
-    if outcome is Outcome.FAILURE and op.may_fail:
-        return BranchStatus.FAILED, branch.attempts
+    if outcome is _SUCCESS:
+        return _SUCCEEDED, branch.attempts
+    if outcome is _FAILURE and op.may_fail:
+        return _REFUSED, branch.attempts
     return branch.status, branch.attempts + 1
 
 

@@ -43,18 +43,16 @@ class Node:
     lookout: Lookout = field(init=False)
     behind: Reminders = field(init=False)
     """Of saves that are due, `write_behind` after something was learned."""
+    margin: float = field(init=False)
+    """By how much a lease must outlast a call's time-out: a second, at the default lease of fifteen."""
     _claims: int = 0
 
     def __post_init__(self) -> None:
         """Give the node a name of its own: owner tokens start with it."""
+        self.margin = self.lease / 15
         self.lookout = Lookout(self.store, self.clock)
         self.behind = Reminders(self.write_behind)
         self.name = self.name or uuid.UUID(int=self.rng.getrandbits(128), version=4).hex[:12]
-
-    @property
-    def margin(self) -> float:
-        """By how much a lease must outlast a call's time-out: a second, at the default lease of fifteen."""
-        return self.lease / 15
 
     def token(self) -> str:
         """A fresh owner token, one per claim; short, for a row has room for 24 characters."""

@@ -30,6 +30,8 @@ from dtm.core.model import (
 from dtm.core.protocol import Protocol
 from dtm.core.values import maker
 
+_SUCCESS = Outcome.SUCCESS  # a name of its own, as in `model`, for what is asked of every call
+
 QUESTION = Op(may_fail=True)
 """A question takes yes and no for an answer."""
 
@@ -166,7 +168,7 @@ class Row:
         self.tx = tx
         self._seen = None
 
-    def candidate(self, **changes: Any) -> Transaction:
+    def candidate(self, changes: Mapping[str, Any]) -> Transaction:
         """What to write: all that is known now, and these changes."""
         branches, questions = tuple(self._branches.values()), tuple(self._questions.values())
         return changed_transaction(self.tx, branches=branches, questions=questions, **changes)
@@ -237,18 +239,17 @@ class Row:
         """Fold a landed call in; `random` in [0, 1) jitters the back-off. Returns the branch as it stands now."""
         key, book = landing.key, self._book(landing.key)
         op = QUESTION if book is self._questions else self.rules.protocol.ops[key[1]]
-        self._after = max(self._after, landing.time + 1)
-        text = landing.text[:ERROR_CHARS] if landing.outcome is not Outcome.SUCCESS else ""
+        if landing.time >= self._after:
+            self._after = landing.time + 1
+        text = landing.text[:ERROR_CHARS] if landing.outcome is not _SUCCESS else ""
         branch = record(book[key], new_attempt(landing.time, landing.duration_ms, landing.outcome, text), op)
-        retry_at = self._retry_at(branch, landing, random)
+        retry_at = self._retry_at(branch, landing, random) if branch.pending else None
         if retry_at != branch.retry_at:
             branch = changed_branch(branch, retry_at=retry_at)
         book[key] = branch
         return branch
 
-    def _retry_at(self, branch: Branch, landing: Landing, random: float) -> int | None:
-        if not branch.pending:
-            return None
+    def _retry_at(self, branch: Branch, landing: Landing, random: float) -> int:
         base = self.rules.base_interval(self.tx)
         if landing.outcome is Outcome.ONGOING:
             wait = base
