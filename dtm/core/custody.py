@@ -9,7 +9,7 @@ from typing import Any
 from dtm.core.bell import Bell
 from dtm.core.errors import DtmError, StaleVersion
 from dtm.core.hookspecs import Event
-from dtm.core.model import Status, Transaction, changed_transaction
+from dtm.core.model import Status, Transaction, changed_transaction, saved_transaction
 from dtm.core.node import CONFIRMED_FOR, Node
 from dtm.core.reminders import Reminder
 from dtm.core.row import Row
@@ -139,7 +139,7 @@ class Custody:
             return False
         self._pause = PAUSE_FIRST
         self.confirmed = boot
-        self.row.saved(changed_transaction(candidate, version=version))
+        self.row.saved(saved_transaction(candidate, version=version))
         for event in untold:
             self.node.observe(event)
         return True

@@ -152,6 +152,8 @@ class Branch:
 changed_branch = replacer(Branch)
 """A branch with some fields changed."""
 
+_recorded = replacer(Branch, "status", "attempts", "log", "answered", "ended_at", "error")
+
 LOG_FIRST, LOG_LAST = 3, 7
 ERROR_CHARS = 1024
 
@@ -177,9 +179,7 @@ def record(branch: Branch, attempt: Attempt, op: Op) -> Branch:
     if len(log) > LOG_FIRST + LOG_LAST:
         log = log[:LOG_FIRST] + log[-LOG_LAST:]
     ended, error, answered = attempt.time + attempt.duration_ms, attempt.error[:ERROR_CHARS], branch.answered + 1
-    return changed_branch(
-        branch, status=status, attempts=attempts, log=log, answered=answered, ended_at=ended, error=error
-    )
+    return _recorded(branch, status=status, attempts=attempts, log=log, answered=answered, ended_at=ended, error=error)
 
 
 @quick
@@ -239,6 +239,9 @@ class Transaction:
 new_transaction, changed_transaction = maker(Transaction), replacer(Transaction)
 """A transaction; and one with some fields changed."""
 
+saved_transaction = replacer(Transaction, "version")
+"""A transaction as it is stored once it has been saved."""
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
@@ -295,5 +298,5 @@ class Snapshot:
         return branch.started > 0 or (self.recovered and branch.op in self.undoable)
 
 
-new_snapshot, changed_snapshot = maker(Snapshot), replacer(Snapshot)
-"""A snapshot; and one with some fields changed."""
+new_snapshot, later_snapshot = maker(Snapshot), replacer(Snapshot, "now", "branches")
+"""A snapshot; and one of the same transaction later."""

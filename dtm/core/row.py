@@ -20,15 +20,15 @@ from dtm.core.model import (
     Snapshot,
     Transaction,
     changed_branch,
-    changed_snapshot,
     changed_transaction,
+    later_snapshot,
     new_attempt,
     new_snapshot,
     nothing,
     record,
 )
 from dtm.core.protocol import Protocol
-from dtm.core.values import maker
+from dtm.core.values import maker, replacer
 
 _SUCCESS = Outcome.SUCCESS  # a name of its own, as in `model`, for what is asked of every call
 
@@ -119,6 +119,8 @@ class Landing:
 
 new_landing = maker(Landing)
 
+_started = replacer(Branch, "started", "started_at")
+
 
 class Row:
     """One transaction as this pass knows it: `tx` is the row as last read or written, with its version and owner."""
@@ -177,7 +179,7 @@ class Row:
         """What the plan sees now."""
         branches = tuple(self._branches.values())
         if self._seen is not None and not self._questions:  # only time has passed, and calls have landed
-            self._seen = changed_snapshot(self._seen, now=now, branches=branches)
+            self._seen = later_snapshot(self._seen, now=now, branches=branches)
         else:
             self._seen = snapshot_of(
                 self.tx,
@@ -219,7 +221,7 @@ class Row:
         book = self._book(key)
         branch = book[key]
         started_at = now if branch.started_at is None else branch.started_at
-        book[key] = changed_branch(branch, started=branch.started + 1, started_at=started_at)
+        book[key] = _started(branch, started=branch.started + 1, started_at=started_at)
         return now
 
     def forget_waits(self, until: int | None = None) -> None:

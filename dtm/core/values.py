@@ -73,15 +73,18 @@ def maker(kind: Callable[P, T]) -> Callable[P, T]:
     return made
 
 
-def replacer(kind: type[T]) -> Callable[..., T]:
-    """`dataclasses.replace` for one such class, at an eighth of its cost.
+def replacer(kind: type[T], *always: str) -> Callable[..., T]:
+    """`dataclasses.replace` for one such class, at an eighth of its cost. `__init__` is not run.
 
-    `__init__` is not run. TypeError on a name that is no field.
+    always: the fields that all copies change; such a copy costs a third less. TypeError on a name that is no field, or
+    not one of these, and when one of these is not given.
     """
-    names = _names(kind)
+    may_change = always or _names(kind)
+    fill = {name: f"value.{name}" for name in _names(kind)}
+    fill |= {name: name if always else f"{fill[name]} if {name} is missing else {name}" for name in may_change}
     source = _REPLACED.format(
-        parameters=", ".join(f"{name}=missing" for name in names),
-        fill="; ".join(f"new.{name} = value.{name} if {name} is missing else {name}" for name in names),
+        parameters=", ".join(name if always else f"{name}=missing" for name in may_change),
+        fill="; ".join(f"new.{name} = {source}" for name, source in fill.items()),
     )
     replaced: Callable[..., T] = _function("replaced", source, _scope(kind))
     return replaced

@@ -8,7 +8,7 @@ from inspect import signature
 import pytest
 
 from dtm.core.model import Branch, BranchStatus, Status, Transaction, changed_branch, changed_transaction
-from dtm.core.values import maker, quick
+from dtm.core.values import maker, quick, replacer
 
 BRANCH = Branch("01", "action", "http://x", b"{}", started=2)
 ROW = Transaction("g", "saga", "1", Status.SUBMITTED, 17, branches=(BRANCH,))
@@ -34,6 +34,15 @@ def test_a_copy_is_frozen_and_of_the_same_kind() -> None:
 def test_what_is_no_field_cannot_be_changed(name: str) -> None:
     with pytest.raises(TypeError):
         changed_branch(BRANCH, **{name: 1})
+
+
+def test_a_copy_whose_changes_are_known_takes_just_these() -> None:
+    tried = replacer(Branch, "attempts", "error")
+    copy = tried(BRANCH, attempts=1, error="x")
+    assert (copy, type(copy)) == (replace(BRANCH, attempts=1, error="x"), Branch)
+    for wrong in ({}, {"attempts": 1}, {"attempts": 1, "error": "x", "started": 3}):
+        with pytest.raises(TypeError):
+            tried(BRANCH, **wrong)
 
 
 def made(kw_only: bool) -> type:

@@ -7,16 +7,19 @@ from collections.abc import Callable
 from dtm.core.decisions import Call, Wait
 from dtm.core.errors import Conflict, NotFound, StaleVersion, StoreUnavailable
 from dtm.core.hookspecs import new_status_changed
-from dtm.core.model import Status, Transaction, changed_transaction
+from dtm.core.model import Status, Transaction, changed_transaction, saved_transaction
 from dtm.core.node import Node
 from dtm.core.passes import Passes, Start
 from dtm.core.store.base import Hold, new_hold, new_save
+from dtm.core.values import replacer
 
 TRIES = 50
 """Compare-and-sets a verb may lose in a row; each loss means that somebody else got through."""
 
 Decide = Callable[[Transaction], Transaction | None]
 """What a row should be: another value, the same one to have a parked row run now, None to leave it. May raise."""
+
+_held = replacer(Transaction, "owner", "due_at", "doubt", "next_at")
 
 
 class Writer:
@@ -30,7 +33,7 @@ class Writer:
         """Store a transaction made this moment, and run it if it has anything to do; None when the gid exists."""
         boot, planned = self._node.clock.boot(), self._passes.planned(tx, tx.created_at)
         hold, next_at, lease = self._terms(tx, tx.created_at, planned)
-        tx = changed_transaction(tx, owner=hold.owner, due_at=hold.due_at, doubt=bool(hold.owner), next_at=next_at)
+        tx = _held(tx, owner=hold.owner, due_at=hold.due_at, doubt=bool(hold.owner), next_at=next_at)
         stored = await self._node.store.insert(tx)
         if stored is None:
             return None
@@ -76,7 +79,7 @@ class Writer:
         version = await self._node.store.save(
             new_save(wanted, before.version, with_request=with_request, hold=hold, doubt=doubt)
         )
-        stored = changed_transaction(wanted, version=version)
+        stored = saved_transaction(wanted, version=version)
         if stored.status is not before.status:
             self._tell(before.status, stored, self._node.store.now())
         if hold is None:

@@ -7,13 +7,17 @@ from abc import abstractmethod
 
 from dtm.core.clock import Clock
 from dtm.core.errors import DtmError, InvalidRequest, StaleVersion, StoreUnavailable
-from dtm.core.model import Transaction, changed_transaction
+from dtm.core.model import Transaction
 from dtm.core.store.base import IdSource, Save, Store, next_version
 from dtm.core.store.codec import encode_request, encode_state
 from dtm.core.store.group_commit import GroupCommit, Item, Verdict, new_insert, new_update
+from dtm.core.values import replacer
 
 GID_CHARS = 128
 ID_TRIES = 10
+
+
+_numbered = replacer(Transaction, "id", "version", "updated_at")
 
 
 class IdTaken(DtmError):
@@ -56,7 +60,7 @@ class GroupedStore(Store):
         _check_gid(tx.gid)
         request, state = self._request_of(tx), self._state_of(tx)
         for _ in range(ID_TRIES):
-            stored = changed_transaction(
+            stored = _numbered(
                 tx, id=self._ids.new_id(self.now()), version=next_version(0, self.rng), updated_at=tx.created_at
             )
             try:
