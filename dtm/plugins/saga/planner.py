@@ -12,8 +12,7 @@ def plan(snapshot: dtm.Snapshot) -> dtm.Decision:
 
 
 def _forward(snapshot: dtm.Snapshot) -> dtm.Decision:
-    actions = snapshot.op("action")
-    left = [action for action in actions if not action.succeeded]
+    left = [branch for branch in snapshot.branches if branch.op == "action" and not branch.succeeded]
     if not left:
         return dtm.Move(dtm.Status.SUCCEED)
     for action in left:
