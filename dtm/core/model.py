@@ -237,10 +237,8 @@ class Transaction:
 
 
 new_transaction, changed_transaction = maker(Transaction), replacer(Transaction)
-"""A transaction; and one with some fields changed."""
-
 saved_transaction = replacer(Transaction, "version")
-"""A transaction as it is stored once it has been saved."""
+"""A transaction; one with some fields changed; one that was saved, with its version."""
 
 
 @dataclass(frozen=True, slots=True)
