@@ -10,7 +10,7 @@ from store_values import make_tx
 
 from dtm.core.errors import InvalidRequest, OutcomeUnknown, StoreUnavailable
 from dtm.core.store.base import Save
-from dtm.core.store.group_commit import MAX_ROWS, TURNS, GroupCommit, Insert, Update
+from dtm.core.store.group_commit import IDLE_TURNS, MAX_ROWS, TURNS, GroupCommit, Insert, Update
 
 
 class Backend:
@@ -81,6 +81,20 @@ async def test_a_batch_grows_while_each_turn_brings_more_but_not_for_ever(turns,
         await asyncio.sleep(0)
     assert await asyncio.gather(*tasks) == [True] * turns
     assert [len(batch) for batch in backend.batches] == batches
+
+
+@pytest.mark.gen_test
+async def test_a_batch_smaller_than_the_last_waits_some_turns_for_the_rest():
+    backend = Backend()
+    commits = GroupCommit(backend.flush)
+    await asyncio.gather(*start(commits, *(insert(f"g{number}") for number in range(6))))
+    tasks = start(commits, *(insert(f"early {number}") for number in range(3)))
+    for _ in range(IDLE_TURNS - 1):
+        await asyncio.sleep(0)
+    tasks += start(commits, *(insert(f"late {number}") for number in range(3)))
+    await asyncio.gather(*tasks)
+    await asyncio.gather(*start(commits, *(insert(f"g{number}") for number in range(4))))
+    assert [len(batch) for batch in backend.batches] == [6, 6, 4]
 
 
 @pytest.mark.gen_test

@@ -1,7 +1,8 @@
 """Group commit: the writes that arrive while a flush is in flight go to the database together, in the next one.
 
 There is no timer: a flush leaves when a turn of the event loop has brought nothing more to write, so a lone item after
-one turn. What the engine hands in is one coroutine, `flush(items)`, which says of each item whether it was written.
+one turn; on a single lane, if the last batch was larger, when a few turns have. What the engine hands in is one
+coroutine, `flush(items)`, which says of each item whether it was written.
 """
 
 from __future__ import annotations
@@ -20,9 +21,14 @@ from dtm.core.store.base import Save
 from dtm.core.tally import Histogram
 from dtm.core.values import maker
 
-TURNS = 8
+TURNS = 16
 """Turns of the event loop for which a batch may grow: one that brings nothing takes some microseconds, a flush some
 hundred.
+"""
+
+IDLE_TURNS = 4
+"""Turns that have brought nothing after which a batch leaves that is smaller than the last one, where there is one
+lane: what misses it waits until it has landed. With more lanes the next one takes it.
 """
 
 MAX_ROWS = 200
@@ -119,6 +125,8 @@ class GroupCommit:
         self._timeout = timeout
         self._queue: list[_Waiting] = []
         self._gathering = False
+        self._last_size = 1
+        self._idle_turns = IDLE_TURNS if lanes == 1 else 1
         self._flying: dict[str, _Waiting] = {}
         self._flights: set[asyncio.Task[None]] = set()
         self._watched = False
@@ -193,16 +201,20 @@ class GroupCommit:
             self._flights.discard(task)
 
     async def _batch(self) -> list[_Waiting]:
-        """What is to be written next, and in flight from now on: what is queued when a turn has brought nothing."""
+        """What is to be written next, and in flight from now on: what is queued when turns have brought nothing."""
         self._gathering = True
         try:
-            seen = 0
+            seen = idle = 0
             for _ in range(TURNS):
-                if len(self._queue) == seen:
+                queued = len(self._queue)
+                idle = idle + 1 if queued == seen else 0
+                if not queued or idle == self._idle_turns or (idle and queued >= self._last_size):
                     break
-                seen = len(self._queue)
+                seen = queued
                 await asyncio.sleep(0)
-            return self._gather()
+            batch = self._gather()
+            self._last_size = len(batch) or self._last_size
+            return batch
         finally:
             self._gathering = False
 
