@@ -125,7 +125,8 @@ class XaBooks:
     async def _mark(self, db: Connection, call: Call, reason: str) -> bool:
         """Write the barrier's row; False when it is there already."""
         row = (call.gid, call.branch_id, "action", reason)
-        await run(db, "INSERT IGNORE INTO barrier VALUES (%s, %s, %s, %s)", *row)
+        statement = "INSERT INTO barrier VALUES (%s, %s, %s, %s) ON DUPLICATE KEY UPDATE gid = gid"
+        await run(db, statement, *row)
         return bool(db.affected_rows())
 
     async def _let_go(self, thread: int) -> None:

@@ -88,28 +88,38 @@ async def test_a_full_disk(small_disk):
     await store.close()
 
 
-@pytest.mark.gen_test
-async def test_no_connection_is_left(mysql_store, mariadb):
-    (tx,) = await some_rows(mysql_store, 1)
-    ((before,),) = mariadb.run("SELECT @@GLOBAL.max_connections")
-    mariadb.run("SET GLOBAL max_connections = 10")  # the least there can be
+@pytest.fixture
+def lone_server(tmp_path):
+    server = MariaDB(tmp_path).start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.gen_test(timeout=30)
+async def test_no_connection_is_left(lone_server):
+    store = MysqlStore(lone_server.url("dtm_x"))
+    await store.open()
+    (tx,) = await some_rows(store, 1)
+    ((before,),) = lone_server.run("SELECT @@GLOBAL.max_connections")
+    lone_server.run("SET GLOBAL max_connections = 10")  # the least there can be
     with contextlib.ExitStack() as others:
         with pytest.raises(pymysql.err.OperationalError, match="1040"):
             while True:
-                others.enter_context(contextlib.closing(mariadb.connect()))
+                others.enter_context(contextlib.closing(lone_server.connect()))
         with pytest.raises(StoreUnavailable, match="Too many connections"):
-            await mysql_store.renew({tx.id: "node-a"}, 1.0)
-        assert await mysql_store.load(tx.gid) == tx
-    await until_it_may(mariadb, f"SET GLOBAL max_connections = {before}")
-    assert await mysql_store.renew({tx.id: "node-a"}, 1.0) == {tx.id}
+            await store.renew({tx.id: "node-a"}, 1.0)
+        assert await store.load(tx.gid) == tx
+    await until_it_may(lone_server, f"SET GLOBAL max_connections = {before}")
+    assert await store.renew({tx.id: "node-a"}, 1.0) == {tx.id}
+    await store.close()
 
 
-async def until_it_may(mariadb, statement):
+async def until_it_may(server, statement):
     """Run it as soon as the server has noticed that somebody has gone."""
     async with asyncio.timeout(10):
         while True:
             try:
-                return mariadb.run(statement)
+                return server.run(statement)
             except pymysql.err.OperationalError:
                 await asyncio.sleep(0.02)
 
