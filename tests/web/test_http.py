@@ -41,6 +41,38 @@ async def test_pipelined_requests_are_answered_in_order(running):
         assert said == [(200, b'{"body":{"n":%d}}' % n) for n in range(200)] + [(200, PONG)]
 
 
+OFFERS = {
+    "h2c": (b"Connection: Upgrade, HTTP2-Settings", b"Upgrade: h2c", b"HTTP2-Settings: AAMAAABkAARAAAAAAAIAAAAA"),
+    "websocket": (b"Connection: Upgrade", b"Upgrade: websocket", b"Sec-WebSocket-Version: 13"),
+}
+
+
+@pytest.mark.parametrize("offer", OFFERS.values(), ids=OFFERS)
+@pytest.mark.gen_test
+async def test_another_protocol_is_not_taken_up(running, offer):
+    """As Java's client and `curl --http2` offer it with each request: the request is answered as if they had not."""
+    async with running() as server:
+        ping = PING.replace(b"\r\n\r\n", b"\r\n" + b"\r\n".join(offer) + b"\r\n\r\n")
+        said = replies(await server.send(echo(1) + echo(2, *offer) + ping + echo(3, *offer) + LAST))
+        assert said == [(200, b'{"body":{"n":%d}}' % n) for n in (1, 2)] + [
+            (200, PONG), (200, b'{"body":{"n":3}}'), (200, PONG)
+        ]  # fmt: skip
+        reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+        for byte in echo(4, *offer) + LAST:
+            writer.write(bytes([byte]))
+            await asyncio.sleep(0)
+        assert replies(await reader.read()) == [(200, b'{"body":{"n":4}}'), (200, PONG)]
+        writer.close()
+
+
+@pytest.mark.gen_test
+async def test_no_tunnel_is_made(running):
+    async with running() as server:
+        said = await server.send(b"CONNECT a.example:443 HTTP/1.1\r\nHost: a.example\r\nConnection: close\r\n\r\n")
+        ((status, _),) = replies(said)  # one answer, and nothing behind it
+        assert status in (404, 405)
+
+
 @pytest.mark.gen_test
 async def test_a_slow_request_holds_up_those_behind_it(running, slow):
     async with running() as server:

@@ -104,9 +104,7 @@ class RequestReader:
         """Take bytes; the requests that are whole now. Unfit: those before it are left to `rescued`."""
         self._begins = False
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(BAD)
+            self._parse(data)
         except httptools.HttpParserInvalidMethodError:
             self._refuse(UNKNOWN_METHOD)
         except (httptools.HttpParserError, httptools.HttpParserCallbackError):
@@ -120,6 +118,31 @@ class RequestReader:
         if self._unfit is not None:
             raise self._unfit
         return self.rescued()
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self._parser.feed_data(data)
+            except httptools.HttpParserUpgrade as offer:
+                data = self._without_offer() + data[offer.args[0] :]
+            else:
+                return
+
+    def _without_offer(self) -> bytes:
+        """The head of the last request without the other protocol it offers, which we do not take up (RFC 9110, 7.8).
+
+        The parser takes such a request for its connection's last, and its body for that protocol's first bytes.
+        """
+        self._parser = httptools.HttpRequestParser(self)
+        if self._unfit is not None:
+            return b""
+        request = self._whole.pop()
+        if request.method == "CONNECT":
+            self._refuse(UNKNOWN_METHOD)
+            return b""
+        headers = [f"{name}: {value}" for name, value in request.headers.items() if name != "upgrade"]
+        start = f"{request.method} ".encode() + b"".join(self._url) + f" HTTP/{request.version}\r\n".encode()
+        return start + "\r\n".join([*headers, "", ""]).encode("latin-1")
 
     def rescued(self) -> list[Request]:
         """The whole requests that nobody has taken yet."""
