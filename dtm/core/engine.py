@@ -67,7 +67,9 @@ class Pass:
                     over = await self._step(self.node.store.now(), decision)
                 except LostLease:
                     raise
-                except Exception as error:
+                except (
+                    Exception
+                ) as error:  # a plugin's fault, or ours: this transaction stands still, the node does not
                     over = await self._bad_plan(error)
         except LostLease:
             self.node.tally.stale_leases += 1

@@ -61,7 +61,7 @@ def quick(kind: type[T]) -> type[T]:
     scope["slow"] = init
     made = _function("__init__", source, scope)
     made.__qualname__, made.__annotations__ = init.__qualname__, init.__annotations__
-    kind.__init__ = made  # type: ignore[method-assign]
+    kind.__init__ = made  # type: ignore[method-assign]  # as `dataclass` itself does, which mypy knows by name
     return kind
 
 

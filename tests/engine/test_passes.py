@@ -121,6 +121,21 @@ async def test_an_abort_while_it_waits_for_a_slot(io_loop, tmp_path: Path, parti
         await inside.stop()
 
 
+async def test_a_call_begins_when_it_is_sent(io_loop, tmp_path: Path, participants: Participants) -> None:
+    """Not when it was wished for: its time-out, and the story of the transaction, count from there."""
+    inside = Inside(tmp_path, calls_per_host=1)
+    await inside.start()
+    try:
+        participants.delay("slow", 0.5)
+        await inside.post("submit", saga(participants, "first", "slow"))
+        await until(lambda: len(participants.calls) == 1)
+        await inside.submit(saga(participants, "second", "slow"))
+        first, second = [(await inside.app.store.load(gid)).branches[1].log[0] for gid in ("first", "second")]
+        assert second.time >= first.time + first.duration_ms
+    finally:
+        await inside.stop()
+
+
 async def test_a_force_stop_ends_the_pass(inside: Inside, participants: Participants) -> None:
     """Nothing is called after it, not even what undoes the action that was in flight."""
     participants.delay("a", 0.3)

@@ -92,6 +92,7 @@ def held_against(figures: Figures, fickle: Fickle, answered: Counter, ended: Cou
         assert figures.value("dtm_calls_landed_total", outcome=outcome) == count
     assert figures.value("dtm_calls_in_flight") == figures.value("dtm_passes_running") == 0
     assert figures.value("dtm_requests_running") == 1  # the scrape itself
+    assert 1 < figures.value("dtm_event_loop_tasks") < 20  # it, and what the node does all the time
     assert figures.total("dtm_unfinished") == figures.value("dtm_oldest_unfinished_seconds") == 0
     assert figures.value("dtm_store_writable") == 1
 

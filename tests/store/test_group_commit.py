@@ -127,6 +127,29 @@ async def test_a_batch_has_a_largest_size_and_one_huge_item_goes_alone():
     assert backend.batches == [["a", "b"], ["c"], ["huge"], ["d"]]
 
 
+@pytest.mark.gen_test
+async def test_each_item_has_its_own_time():
+    backend = Backend()
+    commits = GroupCommit(backend.flush, timeout=0.2)
+    in_the_air = await in_flight(commits, backend, insert("in the air"))
+    heard = []
+    for number in range(3):
+        (queued,) = start(commits, insert(f"g{number}"))
+        queued.add_done_callback(lambda task, number=number: heard.append(number))
+        await asyncio.sleep(0.1)
+    with pytest.raises(OutcomeUnknown):
+        await in_the_air
+    async with asyncio.timeout(5):
+        while heard != [0, 1, 2]:
+            await asyncio.sleep(0.01)
+    backend.gate.set()
+    assert await commits.write(insert("later")) is True
+    (hangs,) = [await in_flight(commits, backend, insert("hangs"))]
+    with pytest.raises(OutcomeUnknown):  # there was nothing to watch for meanwhile
+        await hangs
+    backend.gate.set()
+
+
 @pytest.mark.parametrize("lanes", [1, 3])
 @pytest.mark.gen_test
 async def test_writes_of_one_gid_go_in_order_in_different_batches(lanes):

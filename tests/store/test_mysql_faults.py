@@ -12,6 +12,8 @@ from dtm.core.errors import OutcomeUnknown, StaleVersion, StoreUnavailable
 from dtm.core.model import Status
 from dtm.core.store.base import Filter, Save
 from dtm.core.store.mysql import MysqlStore
+from dtm.core.store.mysql_errors import Fate, StatementError
+from dtm.core.store.mysql_pool import connect
 from tests.support.mariadb import USER, MariaDB
 from tests.support.tcp_proxy import Trouble
 
@@ -233,3 +235,27 @@ async def test_a_server_killed_with_9_and_started_again(tmp_path):
     assert found - {tx.gid for tx in acknowledged} <= unknown | {"up"}
     await store.close()
     await asyncio.to_thread(server.stop)
+
+
+# Connections
+
+
+@pytest.mark.gen_test
+async def test_a_connection_lasts_longer_than_the_time_of_a_statement(mysql_store):
+    """What a statement had is no limit for the next one's connection."""
+    db = await connect(mysql_store.address, 5.0)
+    assert (await db.run("SELECT 1", 0.2)).rows == ((1,),)
+    await asyncio.sleep(0.3)
+    assert (await db.run("SELECT 2", 5.0)).rows == ((2,),)
+    await db.hang_up()
+
+
+@pytest.mark.gen_test
+async def test_a_statement_that_takes_too_long(mysql_store):
+    """Its fate is not known, and its connection is of no more use."""
+    db = await connect(mysql_store.address, 5.0)
+    with pytest.raises(StatementError, match="has not answered in time") as caught:
+        await db.run("SELECT sleep(5)", 0.1)
+    assert caught.value.fate is Fate.UNKNOWN
+    assert db.dead
+    db.close()

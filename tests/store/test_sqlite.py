@@ -277,6 +277,24 @@ async def test_a_removed_file_is_noticed(tmp_path):
     await store.close()
 
 
+@pytest.mark.gen_test
+async def test_a_log_without_its_file_is_not_thrown_away(tmp_path):
+    path, log = tmp_path / "dtm.db", tmp_path / "dtm.db-wal"
+    store = await reopened(path)
+    await store.insert(make_tx("g1"))
+    saved, file = log.read_bytes(), path.read_bytes()
+    await store.close()
+    path.unlink()
+    log.write_bytes(saved)
+    with pytest.raises(StartupError, match=r"dtm\.db: missing, but its log .*dtm\.db-wal is there"):
+        await reopened(path)
+    assert (path.exists(), log.read_bytes()) == (False, saved)
+    path.write_bytes(file)
+    store = await reopened(path)
+    assert (await store.load("g1")).gid == "g1"
+    await store.close()
+
+
 async def test_a_library_too_old_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 32, 3))
     with pytest.raises(StartupError, match=r"needs SQLite 3\.33\.0 or newer"):

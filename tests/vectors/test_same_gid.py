@@ -7,6 +7,8 @@ import json
 import unicodedata
 from typing import Any
 
+import pytest
+
 from tests.support.inside import Inside
 from tests.support.participants import ERROR, ONGOING, Participants, failure
 from tests.vectors.bodies import SUCCESS, P, msg, msg2, prepared_tcc, prepared_xa, saga2, tcc, tcc_branch, xa, xa_branch
@@ -160,6 +162,20 @@ async def test_options_of_the_submit_replace_those_of_the_prepare(inside: Inside
     await inside.tick(now=11)
     assert [call.headers["a"] for call in participants.seen("g")] == ["prepare"]
     assert (await inside.transaction("g"))["next_cron_interval"] == 40
+
+
+@pytest.mark.parametrize(
+    "more", [{"retry_interval": 20}, {"custom_data": '{"delay":10}'}], ids=["options", "custom_data"]
+)
+async def test_what_the_submit_replaces_is_stored(inside: Inside, participants: Participants, more: dict) -> None:
+    body = msg2(participants, "g")
+    participants.answer("TransOut", ERROR)
+    assert await inside.post("prepare", body | {"retry_interval": 15, "custom_data": '{"delay":5}'}) == SUCCESS
+    assert await inside.submit(body | more) == SUCCESS
+    transaction = await inside.transaction("g")
+    expected = {"retry_interval": 15, "custom_data": '{"delay":5}'} | more
+    stored = {**json.loads(transaction["options"]), "custom_data": transaction["custom_data"]}
+    assert {key: stored[key] for key in expected} == expected
 
 
 async def test_the_question_of_the_prepare_stands(inside: Inside, participants: Participants) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import http.client
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -98,6 +99,23 @@ async def test_submit_of_what_is_force_stopped_meanwhile(inside: Inside, holding
     assert await inside.post("forceStop", {"gid": "g"}) == SUCCESS
     holding.release()
     assert await waiting == conflict("force stopped FAILURE", "failed")
+
+
+async def test_submit_of_what_nobody_runs_any_more(io_loop, tmp_path: Path, holding: Holding) -> None:
+    """Its node can write no more, and no other one takes it over: it stands still, and is still under way."""
+    inside = Inside(tmp_path, lease=1)
+    await inside.start()
+    try:
+        waiting = asyncio.create_task(inside.post("submit", saga2(holding, "g", wait_result=True)))
+        await holding.called()
+        file = tmp_path / "dtm.db"
+        file.rename(tmp_path / "moved.db")
+        holding.release()
+        status, reply = await asyncio.wait_for(waiting, 30)
+        assert (status, reply["message"]) == (425, "ONGOING: the transaction is stored, and nobody runs it at present")
+    finally:
+        (tmp_path / "moved.db").rename(file)
+        await inside.stop()
 
 
 async def test_there_is_no_round_limit(inside: Inside, participants: Participants) -> None:

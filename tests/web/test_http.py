@@ -1,13 +1,16 @@
 """HTTP as both servers speak it: framing, order, ends of connections, clients that read or write half."""
 
 import asyncio
+import gc
 import json
 import socket
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import pytest
 
+from dtm.core.web.connection import Connection
 from dtm.core.web.server import HTTPTOOLS
+from dtm.core.web.stream import Stream
 
 PING = b"GET /api/ping HTTP/1.1\r\nHost: x\r\n\r\n"
 CHUNKED = b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -183,6 +186,47 @@ async def test_a_client_that_takes_no_answer_is_hung_up_on(running):
             while True:
                 await asyncio.get_running_loop().sock_sendall(client, LARGE)
         assert (await server.ask("GET", "/healthz"))[0] == 200
+
+
+def kept():
+    """How many connections of clients the server has not let go of."""
+    gc.collect()
+    return sum(isinstance(each, Stream | Connection) for each in gc.get_objects())
+
+
+async def let_go(before):
+    async with asyncio.timeout(5):
+        while kept() > before:
+            await asyncio.sleep(0.05)
+
+
+@pytest.mark.gen_test(timeout=20)
+async def test_a_client_that_takes_no_answer_is_thrown_out_at_the_end(running):
+    async with running() as server:
+        before = kept()
+        with deaf(server) as client:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(1):
+                    while True:
+                        await asyncio.get_running_loop().sock_sendall(client, LARGE)
+            server.server.stop()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(0.2):  # the grace of a coordinator that stops
+                    await server.server.close_all_connections()
+            await let_go(before)
+
+
+@pytest.mark.gen_test
+async def test_nothing_is_kept_of_a_client_that_has_gone(running):
+    """Not even until the time is up that it had for its next request."""
+    async with running() as server:
+        before = kept()
+        for _ in range(20):
+            assert (await server.ask("GET", "/api/ping"))[0] == 200
+            _, writer = await asyncio.open_connection("127.0.0.1", server.port)
+            writer.close()
+            await writer.wait_closed()
+        await let_go(before)
 
 
 @pytest.mark.gen_test

@@ -27,7 +27,10 @@ class Waiting:
         self._judge(tx, goal)
 
     async def _elsewhere(self, gid: str) -> Transaction:
-        """Another node owns the row, or nobody does: read it until it is free or final, or this node is to stop."""
+        """Another node owns the row, or nobody does: read it until it is free or final, or this node is to stop.
+
+        NotYet when its lease ran out longer ago than a lease lasts: it stands still, and who knows for how long.
+        """
         pause = POLL_FIRST
         while True:
             try:
@@ -38,6 +41,8 @@ class Waiting:
                 raise NotFound(f"no TransGlobal with gid: {gid} found")
             if tx.status.final or not tx.owner or self._node.draining:
                 return tx
+            if tx.due_at is not None and self._node.store.now() - tx.due_at > 1000 * self._node.lease:
+                raise NotYet("ONGOING: the transaction is stored, and nobody runs it at present")
             await asyncio.sleep(pause)
             pause = min(pause * 1.5, POLL_MOST)
 

@@ -59,7 +59,7 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # the driver has n
         try:
             await self._execute_command(COM_QUERY, sql)
             return await self._answer()
-        except Exception as error:
+        except Exception as error:  # the driver's own, the socket's, or what it makes of bytes that are no MySQL
             if self._overdue:
                 raise StatementError(Fate.UNKNOWN, 0, "the database has not answered in time") from error
             raise while_running(error) from error
@@ -85,11 +85,6 @@ class Connection(aiomysql.Connection):  # type: ignore[misc]  # the driver has n
     def dead(self) -> bool:
         """Whether it has been given up, or the server has hung up."""
         return bool(self._overdue or self.closed or self._reader.eof_received)
-
-    def close(self) -> None:
-        """Close the socket, at once."""
-        self._deadline.end()
-        super().close()
 
     async def hang_up(self) -> None:
         """Say goodbye; return when the socket is closed."""

@@ -25,9 +25,9 @@ def known(data: bytes) -> Reply | None:
 
 def remember(data: bytes, reply: Reply) -> None:
     """These bytes were the whole reply, neither chunked nor encoded, and its connection is kept alive."""
-    end = len(data) - len(reply.body) - len(_END)
-    if end > LONGEST or data.find(_END) != end:
+    head, _, body = data.partition(_END)
+    if len(head) > LONGEST or body != reply.body:
         return  # long, or an interim reply stands before it
     if len(_known) >= MOST:
         _known.clear()
-    _known[data[:end]] = (reply.status, len(reply.body))
+    _known[head] = (reply.status, len(body))

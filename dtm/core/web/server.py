@@ -40,7 +40,9 @@ class Server(ABC):
 
     @abstractmethod
     async def close_all_connections(self) -> None:
-        """Close what is open; return when it is closed. What a client does not take is thrown away."""
+        """Close what is open; return when it is closed. What clients have not taken is thrown away, at the latest when
+        this is cancelled.
+        """
 
     @abstractmethod
     def _connection(self) -> asyncio.Protocol:
