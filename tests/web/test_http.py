@@ -8,6 +8,7 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
+from dtm.core.deadline import Deadline
 from dtm.core.web.connection import Connection
 from dtm.core.web.server import HTTPTOOLS
 from dtm.core.web.stream import Stream
@@ -189,9 +190,9 @@ async def test_a_client_that_takes_no_answer_is_hung_up_on(running):
 
 
 def kept():
-    """How many connections of clients the server has not let go of."""
+    """What the server has not let go of: connections of clients, and their deadlines."""
     gc.collect()
-    return sum(isinstance(each, Stream | Connection) for each in gc.get_objects())
+    return len([each for each in gc.get_objects() if isinstance(each, Stream | Connection | Deadline)])
 
 
 async def let_go(before):
