@@ -12,7 +12,7 @@ class Deadline:
     One timer does for many moments: it looks at the latest of them when it fires.
     """
 
-    __slots__ = ("_at", "_fires", "_loop", "_passed", "_timer")
+    __slots__ = ("_at", "_ended", "_fires", "_loop", "_passed", "_timer")
 
     def __init__(self, passed: Callable[[], object]) -> None:
         self._passed = passed
@@ -20,6 +20,7 @@ class Deadline:
         self._at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._fires = 0.0
+        self._ended = False
 
     def put(self, seconds: float) -> None:
         """It is so many seconds from now."""
@@ -32,13 +33,16 @@ class Deadline:
         self._at = None
 
     def end(self) -> None:
-        """There will be none any more."""
+        """There will be none any more, whoever puts it off yet."""
         self._at = None
+        self._ended = True
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def _set_timer(self, at: float) -> None:
+        if self._ended:
+            return
         if self._timer is not None:
             self._timer.cancel()
         self._fires = at
