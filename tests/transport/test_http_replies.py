@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import os
+import socket
 from dataclasses import replace
 from functools import partial
 
@@ -174,6 +176,32 @@ async def test_bytes_that_nobody_asked_for_end_an_idle_connection(participant, t
     await until(lambda: server.ended == 1)
     assert (await http.call(outgoing(server.url), yes)).body == b"hi"
     assert server.accepted == 2
+
+
+@pytest.mark.parametrize("unasked", [ok(b"not yours"), b"H", None])
+@pytest.mark.gen_test
+async def test_what_came_in_this_very_turn_ends_an_idle_connection_too(participant, transport, unasked):
+    """The event loop has not read it when the next call begins. None: the participant has closed."""
+    served = []
+
+    async def script(reader, writer):
+        served.append(writer)
+        while request := await read_request(reader):
+            server.requests.append(request)
+            writer.write(ok())
+
+    server = await participant(script)
+    http = transport()
+    await http.call(outgoing(server.url), yes)
+    sock = served[0].get_extra_info("socket")
+    if unasked is None:
+        sock.shutdown(socket.SHUT_WR)
+    else:
+        assert os.write(sock.fileno(), unasked) == len(unasked)
+    gate = Gate(True)
+    assert (await http.call(outgoing(server.url), gate)).body == b"hi"
+    assert (len(server.requests), server.accepted) == (2, 2)
+    await until(lambda: server.ended == 1)
 
 
 @pytest.mark.gen_test

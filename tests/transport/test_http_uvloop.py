@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 import warnings
@@ -18,6 +19,7 @@ from dtm.core.transport.http import HttpTransport
 
 async def plain(http: HttpTransport, server: Participant) -> None:
     async def script(reader, writer):
+        script.writer = writer
         while b"/die" not in (request := await read_request(reader)) and request:
             if b"/hang" in request:
                 await reader.read()
@@ -33,20 +35,23 @@ async def plain(http: HttpTransport, server: Participant) -> None:
     for _ in range(3):
         assert (await http.call(outgoing(url, b"x" * 500_000), yes)).body == b"hi"
     assert server.accepted == 1
+    os.write(script.writer.get_extra_info("socket").fileno(), ok(b"not yours"))
+    assert (await http.call(outgoing(url), yes)).body == b"hi"
+    assert server.accepted == 2
     gate = Gate(True, True)
     with pytest.raises(CallFailed, match="before the reply began"):
         await http.call(outgoing(f"{url}/die"), gate)
-    assert (gate.asked, server.accepted) == (2, 2)
+    assert (gate.asked, server.accepted) == (2, 3)
     assert (await http.call(outgoing(f"{url}/end"), yes)).body == b"hi"
     with pytest.raises(CallFailed, match="before the reply was complete"):
         await http.call(outgoing(f"{url}/part"), yes)
     with pytest.raises(CallFailed, match=r"no reply within 0\.1 s"):
         await http.call(outgoing(f"{url}/hang", timeout=0.1), yes)
     call = asyncio.ensure_future(http.call(outgoing(f"{url}/hang"), yes))
-    await until(lambda: server.accepted == 6)
+    await until(lambda: server.accepted == 7)
     call.cancel()
     await asyncio.gather(call, return_exceptions=True)
-    await until(lambda: server.ended == 6)
+    await until(lambda: server.ended == 7)
 
 
 async def refused(http: HttpTransport) -> None:

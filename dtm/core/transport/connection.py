@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import select
 from collections.abc import Callable
 from typing import cast
 
@@ -28,6 +29,7 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._reader = ReplyReader()
         self._transport: asyncio.Transport | None = None
+        self._incoming = select.poll()
         self._over: Over | None = None
         self._timeout = 0.0
         self._deadline = Deadline(self._timed_out)
@@ -44,8 +46,11 @@ class Connection(asyncio.Protocol):
         self._idle_since = self._loop.time()
 
     def fresh(self, limit: float) -> bool:
-        """Whether a call may be sent now, and it was put away less than `limit` seconds ago."""
-        return self.usable and self._loop.time() - self._idle_since < limit
+        """Whether a call may be sent now, it was put away less than `limit` seconds ago, and has been silent since.
+
+        What has come in this turn the event loop has not read yet: it would be taken for the reply to the next call.
+        """
+        return self.usable and self._loop.time() - self._idle_since < limit and not self._incoming.poll(0)
 
     def send(self, request: bytes, timeout: float, over: Over) -> None:
         """Write a request at once; `over` is told the reply, or a CallFailed after `timeout` seconds.
@@ -73,6 +78,7 @@ class Connection(asyncio.Protocol):
         """Called by the event loop."""
         # Not isinstance: uvloop's transports are of no asyncio class.
         self._transport = cast(asyncio.Transport, transport)
+        self._incoming.register(transport.get_extra_info("socket"), select.POLLIN)
         self._made(self)
 
     def data_received(self, data: bytes) -> None:
