@@ -200,7 +200,8 @@ class Custody:
 
     async def _pause_after(self, error: DtmError) -> None:
         """The store is in trouble: wait a little; without a lease there is nothing to wait for."""
-        log.warning("store: %s: gid=%s", error, self.row.tx.gid)
+        if self._pause == PAUSE_FIRST:  # once until the next save, however often it is tried
+            log.warning("store: %s: gid=%s", error, self.row.tx.gid)
         if self.node.clock.boot() >= self.lease_end:
             raise LostLease from error
         await asyncio.sleep(self._pause)

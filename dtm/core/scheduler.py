@@ -30,6 +30,8 @@ class Scheduler:
         self._wake = asyncio.Event()
         self._timers: dict[int, asyncio.TimerHandle] = {}
         self._tasks: list[asyncio.Task[None]] = []
+        self._troubles: dict[Callable[[], Awaitable[object]], str] = {}
+        """What the store said last to each of the two, if that was trouble."""
         self.claimed = 0
         """Rows claimed so far."""
         passes.on_parked = self.wake_at
@@ -61,6 +63,7 @@ class Scheduler:
         node = self._node
         boot = node.clock.boot()
         claims = await node.store.claim_due(node.token(), BATCH, node.lease, ahead)
+        self._store_answers()
         self.claimed += len(claims)
         horizon = node.store.now() + round(ahead * 1000)
         faults = [self._begin(claim, boot, horizon) for claim in claims]
@@ -121,14 +124,21 @@ class Scheduler:
             await self._guarded(work)
 
     async def _guarded(self, work: Callable[[], Awaitable[T]]) -> T | None:
-        """Trouble with the store must not end a loop: it is logged, and the next round tries again."""
+        """Trouble with the store must not end a loop: the next round tries again. What it is, is logged once."""
         try:
             return await work()
         except DtmError as error:
-            log.warning("store: %s", error)
+            known, self._troubles[work] = self._troubles.get(work), str(error)
+            if str(error) != known:
+                log.warning("store: %s", error)
         except Exception:
             log.exception("the scheduler goes on after")
         return None
+
+    def _store_answers(self) -> None:
+        if self._troubles:
+            self._troubles.clear()
+            log.info("store: it answers again")
 
 
 async def _end(tasks: list[asyncio.Task[None]]) -> None:
