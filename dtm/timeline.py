@@ -81,7 +81,7 @@ def _understood(gid: str, server: str, reply: HTTPResponse) -> Reply:
 
 def render_timeline(reply: Reply) -> RenderableType:
     """Everything known of one transaction, for a rich console: how it stands, then each call in order of time."""
-    return Group(_head(reply["transaction"]), Text(), _calls(reply), *_never_called(reply))
+    return Group(_head(reply["transaction"]), Text(), _calls(reply), *_remarks(reply))
 
 
 def _head(transaction: Mapping[str, Any]) -> Table:
@@ -104,13 +104,14 @@ def _head(transaction: Mapping[str, Any]) -> Table:
 
 
 def _calls(reply: Reply) -> Table:
-    """One row for each call that ended, in order of time; then those that are to come."""
+    """One row for each call that ended or is in doubt, in order of time; then those that are to come."""
     table = Table(box=None, padding=(0, 2, 0, 0), header_style="dim")
     for name in ("at", "branch", "op", "outcome", "took"):
         table.add_column(name, no_wrap=True, justify="right" if name in ("at", "took") else "left")
     table.add_column("participant", overflow="fold")
     created = _ms(reply["transaction"]["create_time"])
     rows = [row for branch in _all(reply) for row in _attempts(branch, created)]
+    rows += _cut_off(reply, created)
     rows += _to_come(reply, created)
     for _, cells in sorted(rows, key=lambda row: row[0]):
         table.add_row(*cells)
@@ -132,16 +133,46 @@ def _attempts(branch: Mapping[str, Any], created: int) -> Iterator[Row]:
         yield time, _cells(time - created, branch, outcome, _span(attempt["duration_ms"]), attempt["error"])
 
 
+def _cut_off(reply: Reply, created: int) -> Iterator[Row]:
+    """First calls of whose end nobody heard: their node died, or their kept connection, and they were sent again."""
+    for branch in _all(reply):
+        if _in_doubt(reply, branch)[0]:
+            time = _ms(branch["start_time"])
+            remark = "begun, and not heard how it ended"
+            yield time, _cells(time - created, branch, Text("unknown", "yellow"), "", remark)
+
+
+def _in_doubt(reply: Reply, branch: Mapping[str, Any]) -> tuple[bool, bool]:
+    """Whether the first call was not heard of, and whether another one may have begun that was not."""
+    log = branch.get("attempts", [])
+    begun, heard = branch.get("start_count", 0), branch.get("attempt_count", 0)
+    # Of the first it is certain, while its story is whole; in the numbers an attempt that was not sent hides one.
+    whole = "start_time" in branch and heard == len(log)
+    first = whole and all(branch["start_time"] != attempt["time"] for attempt in log)
+    unheard = max(begun - heard, int(first)) - _running(reply, branch)
+    return first and unheard > 0, unheard > first
+
+
 def _to_come(reply: Reply, created: int) -> list[Row]:
     """What was called and has to be called again; nothing once the transaction has ended."""
     transaction = reply["transaction"]
-    again = [branch for branch in _all(reply) if branch["status"] == "prepared" and branch.get("attempts")]
+    again = [branch for branch in _all(reply) if branch["status"] == "prepared" and _called(branch)]
     if _ended(transaction) or "next_cron_time" not in transaction:
         return []
     if transaction.get("owner"):
         return [(_NEVER, _cells(None, branch, Text("running now", "cyan"), "", "")) for branch in again]
     time = _ms(transaction["next_cron_time"])
     return [(_NEVER, _cells(time - created, branch, Text("next try", "cyan"), "", "")) for branch in again]
+
+
+def _running(reply: Reply, branch: Mapping[str, Any]) -> bool:
+    """Whether a call of it may be in flight now."""
+    return branch["status"] == "prepared" and bool(reply["transaction"].get("owner"))
+
+
+def _called(branch: Mapping[str, Any]) -> bool:
+    """Whether a call is known to have begun, or to have failed to."""
+    return bool(branch.get("attempts")) or "start_time" in branch
 
 
 _NEVER = 2**63
@@ -156,14 +187,20 @@ def _cells(offset: int | None, branch: Mapping[str, Any], outcome: Text, took: s
     return Text(at), Text(harmless(branch["branch_id"])), Text(harmless(branch["op"])), outcome, Text(took), participant
 
 
-def _never_called(reply: Reply) -> Iterator[Text]:
-    """The branches without a call: nothing to call, or not called so far."""
-    quiet = [branch for branch in _all(reply) if not branch.get("attempts")]
-    yet = "" if _ended(reply["transaction"]) else " yet"
-    for what, status in (("nothing to call", "succeed"), (f"not called{yet}", "prepared")):
-        names = [f"{branch['branch_id']} {branch['op']}" for branch in quiet if branch["status"] == status]
-        if names:
-            yield Text(f"{what}: {harmless(', '.join(names))}", "dim")
+def _remarks(reply: Reply) -> Iterator[Text]:
+    """The branches without a call: nothing to call, or not called so far; then those of which a call may be unknown."""
+    quiet = [branch for branch in _all(reply) if not _called(branch)]
+    found = {
+        "nothing to call": [branch for branch in quiet if branch["status"] == "succeed"],
+        "not called" if _ended(reply["transaction"]) else "not called yet": [
+            branch for branch in quiet if branch["status"] == "prepared"
+        ],
+        "perhaps called once more than is known": [branch for branch in _all(reply) if _in_doubt(reply, branch)[1]],
+    }
+    for what, branches in found.items():
+        if branches:
+            names = ", ".join(f"{branch['branch_id']} {branch['op']}" for branch in branches)
+            yield Text(f"{what}: {harmless(names)}", "dim")
 
 
 def _all(reply: Reply) -> Iterable[Mapping[str, Any]]:

@@ -15,7 +15,7 @@ from tests.support.coordinator import FAST, Coordinator
 from tests.support.participants import OK, ONGOING, Participants, failure
 
 ATTEMPT = re.compile(
-    r"^ *(?:\+\d+\.\d{3} s)? +(\S+) +(\S+) +([A-Z]+|next try|running now|\.\.\. \d+ more) ", re.MULTILINE
+    r"^ *(?:\+\d+\.\d{3} s)? +(\S+) +(\S+) +([A-Z]+|next try|running now|unknown|\.\.\. \d+ more) ", re.MULTILINE
 )
 
 
@@ -68,6 +68,27 @@ def test_the_question_of_a_message_is_shown_too(
     coordinator.client.until_final("m")
     found = ATTEMPT.findall(dtm("show", "m", "--server", coordinator.url).out)
     assert found == [("00", "msg", "ERROR"), ("00", "msg", "SUCCESS"), ("01", "action", "SUCCESS")]
+
+
+def test_what_a_kill_cut_off_is_shown_too(
+    coordinator: Coordinator, participants: Participants, dtm: Callable[..., Ran]
+) -> None:
+    participants.delay("B", 60)
+    coordinator.client.post("submit", saga(participants, "g", request_timeout=120))
+    while "start_time" not in (action := coordinator.client.query("g")["branches"][3]):
+        continue  # until it is recorded that B has begun
+    assert (action["branch_id"], action["op"], action["start_count"]) == ("02", "action", 1)
+    shown = [("01", "action", "SUCCESS"), ("02", "action", "running now")]
+    assert ATTEMPT.findall(dtm("show", "g", "--server", coordinator.url).out) == shown
+    coordinator.kill()
+    participants.delay("B", 0)
+    coordinator.start()
+    coordinator.client.until_final("g")
+    out = dtm("show", "g", "--server", coordinator.url).out
+    shown[1:] = [("02", "action", "unknown"), ("02", "action", "SUCCESS")]
+    assert ATTEMPT.findall(out) == shown
+    assert "begun, and not heard how it ended" in " ".join(out.split())
+    assert "perhaps" not in out
 
 
 def refusal(ran: Ran) -> str:

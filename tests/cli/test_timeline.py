@@ -54,6 +54,45 @@ def test_what_is_to_come_stands_last() -> None:
     assert lines[-2].split() == ["01", "action", "running", "now", "http://p/"]
 
 
+def at(second: float) -> str:
+    return f"2026-11-22T10:00:{second:06.3f}Z"
+
+
+UNKNOWN = "begun, and not heard how it ended"
+
+
+def test_a_first_call_that_was_cut_off_stands_where_it_began() -> None:
+    lines = drawn({}, branch("succeed", 9, start_time=at(2), start_count=2), branch("succeed", 5, branch_id="02"))
+    assert lines[6:] == [
+        f"+2.000 s  01      action  unknown         http://p/  {UNKNOWN}",
+        "+5.000 s  02      action  ERROR    12 ms  http://p/  down",
+        "+9.000 s  01      action  ERROR    12 ms  http://p/  down",
+    ]
+    two_not_sent_before = branch("prepared", 0, 1, start_time=at(2), start_count=1)
+    assert lines[6] in drawn({}, two_not_sent_before)
+
+
+def test_a_call_that_may_be_under_way_was_not_cut_off() -> None:
+    owned = {"owner": "node-1", "next_cron_time": CREATED}
+    lines = drawn(owned, branch("prepared", start_time=at(2), start_count=1))
+    assert [line.split() for line in lines[6:]] == [["01", "action", "running", "now", "http://p/"]]
+    lines = drawn(owned, branch("prepared", start_time=at(2), start_count=2))
+    assert lines[6].endswith(UNKNOWN)
+    assert lines[7].split() == ["01", "action", "running", "now", "http://p/"]
+
+
+def test_what_may_have_been_called_is_said_so() -> None:
+    later = branch("succeed", 1, start_time=at(1), start_count=2)
+    marked = branch("prepared", start_count=1, branch_id="02")
+    assert drawn({}, later, marked)[-2:] == [
+        "not called yet: 02 action",
+        "perhaps called once more than is known: 01 action, 02 action",
+    ]
+    all_heard = branch("succeed", 1, 2, start_time=at(1), start_count=2)
+    story_cut = branch("succeed", *range(1, 11), count=52, start_time=at(20), start_count=9)
+    assert not [line for line in drawn({}, all_heard, story_cut) if "known" in line]
+
+
 def test_an_ended_transaction_waits_for_nothing() -> None:
     ended = {"status": "failed", "rollback_time": "2026-11-22T10:00:12.345Z", "next_cron_time": CREATED}
     lines = drawn(ended, branch("prepared", 1), branch("succeed", op="compensate", url=""), branch("prepared", op="x"))

@@ -15,7 +15,7 @@ RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)")
 ALWAYS = {"id", "create_time", "update_time", "gid", "trans_type", "status", "protocol", "concurrent", "options"}
 WAITING = {"next_cron_interval", "next_cron_time"}
 BRANCH = {"id", "create_time", "update_time", "gid", "branch_id", "op", "status"}
-STORY = {"attempts", "attempt_count"}
+STORY = {"attempts", "attempt_count", "start_time", "start_count"}
 
 
 def every_value(value: Any) -> list[Any]:

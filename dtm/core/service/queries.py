@@ -128,6 +128,8 @@ def branch_view(tx: Transaction, branch: Branch) -> dict[str, Any]:
         "bin_data": base64.b64encode(branch.payload).decode(),
         "finish_time": ended if branch.status is BranchStatus.SUCCEED else None,
         "rollback_time": ended if branch.status is BranchStatus.FAILED else None,
+        "start_time": None if branch.started_at is None else rfc3339(branch.started_at),
+        "start_count": branch.started,
     }
     attempts = [
         {"time": rfc3339(a.time), "duration_ms": a.duration_ms, "outcome": a.outcome, "error": a.error}
