@@ -16,7 +16,7 @@ from dtm.core.registry import Registered, refuse_versions
 from dtm.core.retention import CHUNK, PAUSE
 from dtm.core.store.base import Store
 from dtm.core.store.factory import open_store
-from dtm.core.store.survey import Backlog, Survey
+from dtm.core.store.survey import Backlog, Survey, total
 from dtm.terminal import harmless, show
 
 
@@ -120,11 +120,11 @@ def _named(survey: Survey) -> Iterator[tuple[str, str]]:
         yield "schema", f"{there}; this version of dtm knows revision {survey.known}"
     yield from survey.facts
     if survey.backlog is not None:
-        yield "unfinished", str(sum(found.count for found in survey.backlog.kinds.values()))
+        yield "unfinished", total([found.count for found in survey.backlog.kinds.values()])
         late = "" if survey.backlog.due_since is None else f", since {_span(survey.now - survey.backlog.due_since)}"
-        yield "due", f"{survey.backlog.due}{late}"
+        yield "due", f"{total([survey.backlog.due])}{late}"
         if survey.backlog.quarantined:
-            yield "quarantined", str(survey.backlog.quarantined)
+            yield "quarantined", total([survey.backlog.quarantined])
 
 
 def _kinds(backlog: Backlog, now: int, enabled: Collection[str]) -> Table:
@@ -133,7 +133,7 @@ def _kinds(backlog: Backlog, now: int, enabled: Collection[str]) -> Table:
         table.add_column(title, justify="right" if title in ("unfinished", "oldest") else "left")
     for (trans_type, state), found in sorted(backlog.kinds.items()):
         remark = "" if trans_type in enabled else "not enabled"
-        table.add_row(harmless(trans_type), state, str(found.count), _span(now - found.oldest), Text(remark, "red"))
+        table.add_row(harmless(trans_type), state, total([found.count]), _span(now - found.oldest), Text(remark, "red"))
     return table
 
 

@@ -35,6 +35,7 @@ from dtm.core.service import Service
 from dtm.core.service.intake import Reader
 from dtm.core.store.base import Store
 from dtm.core.store.factory import open_store
+from dtm.core.store.survey import total
 from dtm.core.transport.allow import CallbackPolicy
 from dtm.core.transport.base import Transport
 from dtm.core.transport.http import HttpTransport
@@ -187,12 +188,12 @@ class App:
         registry.refuse_versions(self.registry.enabled, needed)
         if {trans_type for trans_type, _ in needed} <= self.registry.enabled.keys():
             return
-        orphans: defaultdict[str, int] = defaultdict(int)
+        orphans: defaultdict[str, list[int]] = defaultdict(list)
         for (trans_type, _), found in (await self.store.backlog()).kinds.items():
             if trans_type not in self.registry.enabled:
-                orphans[trans_type] += found.count
+                orphans[trans_type].append(found.count)
         if orphans:
-            what = ", ".join(f"{count} of {name!r}" for name, count in sorted(orphans.items()))
+            what = ", ".join(f"{total(counts)} of {name!r}" for name, counts in sorted(orphans.items()))
             raise StartupError(
                 f"the store holds unfinished transactions of protocols that are not enabled: {what}; "
                 "enable them, or start with --allow-orphans to leave them alone"

@@ -15,6 +15,7 @@ from store_values import LEASE, FixedClock, finished, free, make_tx, owned, park
 from dtm.core.clock import Clock
 from dtm.core.errors import CorruptRow, InvalidRequest, StaleVersion
 from dtm.core.model import Attempt, Branch, BranchStatus, Outcome, Status
+from dtm.core.store import mysql_backlog_sql as backlog_sql
 from dtm.core.store import mysql_sql as sql
 from dtm.core.store.base import Filter, Hold, Save
 from dtm.core.store.group_commit import Update
@@ -112,9 +113,9 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
         "make_due": sql.make_due(0, 100, 0),
         "count_finished": sql.count_finished(10**9),
         "purge": sql.purge(10**9, 100),
-        "kinds": sql.KINDS,
-        "due_now": sql.due_now(0),
-        "next_versions": sql.next_versions("a", "1"),
+        "kinds": backlog_sql.kinds([("kind", "1"), ("other", "1")]),
+        "due_now": backlog_sql.due_now(0),
+        "next_versions": backlog_sql.next_versions("a", "1"),
         "load": sql.load("g1"),
         "renew": sql.renew(dict.fromkeys(range(200), "me"), 1, 0, wait=False),
         "renew and wait": sql.renew(dict.fromkeys(range(200), "me"), 1, 0, wait=True),
@@ -132,6 +133,9 @@ async def test_statements_use_the_indexes(mysql_store, mariadb):
     assert ("t", "eq_ref", "PRIMARY") in plans["claim"]
     assert plans["claimed"] == {("dtm_transaction", "ref", "dtm_transaction_due")}
     assert ("dtm_transaction", "range", "dtm_transaction_finished") in plans["purge"]
+    assert {step for step in plans["kinds"] if step[0] == "dtm_transaction"} == {
+        ("dtm_transaction", "ref", "dtm_transaction_finished")
+    }
     assert plans["scan a rare status"] == {("dtm_transaction", "ref", "dtm_transaction_finished")}
 
 
@@ -152,7 +156,7 @@ async def test_the_unfinished_protocols_cost_a_few_looks_however_many_rows_there
         cursor = connection.cursor()
         cursor.execute("FLUSH STATUS")
         for after in (("", ""), *kinds):
-            cursor.execute(sql.next_versions(*after))
+            cursor.execute(backlog_sql.next_versions(*after))
         cursor.execute("SHOW STATUS LIKE 'Handler_read%'")
         assert sum(int(number) for _, number in cursor.fetchall()) < 200
 

@@ -22,7 +22,7 @@ from dtm.core.passes import Passes
 from dtm.core.scheduler import Scheduler
 from dtm.core.store.group_commit import GroupCommit
 from dtm.core.store.grouped import GroupedStore
-from dtm.core.store.survey import Backlog
+from dtm.core.store.survey import COUNTED, Backlog
 from dtm.core.tally import Histogram
 from dtm.core.web.door import Door
 from dtm.core.web.traffic import Traffic
@@ -151,11 +151,11 @@ def of_the_store(backlog: Backlog | None, models: Container[str], now: int) -> I
     for (trans_type, status), found in backlog.kinds.items():
         key = (trans_type if trans_type in models else OTHER, status.value)
         unfinished[key] = unfinished.get(key, 0) + found.count
-    text = "Transactions that have not ended"
+    text = f"Transactions that have not ended, up to {COUNTED} of each"
     yield _gauge("dtm_unfinished", text, ("model", "status"), unfinished.items())
     oldest = min((found.oldest for found in backlog.kinds.values()), default=None)
     yield _one_gauge("dtm_oldest_unfinished_seconds", "Age of the oldest of them; 0: there is none", _age(oldest, now))
-    yield _one_gauge("dtm_due", "Rows that wait to be claimed", backlog.due)
+    yield _one_gauge("dtm_due", f"Rows that wait to be claimed, up to {COUNTED}", backlog.due)
     text = "For how long the first of them has waited; 0: there is none"
     yield _one_gauge("dtm_overdue_seconds", text, _age(backlog.due_since, now))
     yield _one_gauge("dtm_quarantined", "Rows in quarantine", backlog.quarantined)

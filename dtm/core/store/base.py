@@ -210,7 +210,7 @@ class Store(ABC):
 
     @abstractmethod
     async def backlog(self) -> Backlog:
-        """What is unfinished. Reads indexes only, one entry for each unfinished row: finished ones cost nothing."""
+        """What is unfinished. Reads indexes only, up to COUNTED entries for each number: its cost has a bound."""
 
     @abstractmethod
     async def unfinished_versions(self) -> set[tuple[str, str]]:

@@ -7,7 +7,6 @@ but the clock's: under a given rng and event loop everything repeats itself.
 from __future__ import annotations
 
 import random
-from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
@@ -17,7 +16,7 @@ from dtm.core.store.base import KV, QUARANTINE, TAG_BITS, Claim, Filter
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Insert, Item, Update, Verdict
 from dtm.core.store.grouped import GroupedStore, IdTaken, to_ms
-from dtm.core.store.survey import Backlog, Survey, Unfinished
+from dtm.core.store.survey import COUNTED, Backlog, Survey, by_kind
 
 
 class MemoryDatabase:
@@ -160,14 +159,11 @@ class MemoryStore(GroupedStore):
     async def backlog(self) -> Backlog:
         """As the contract says."""
         self._check_open()
-        now, kinds = self.now(), defaultdict(list)
-        for row in self.database.rows.values():
-            if not row.status.final:
-                kinds[row.trans_type, row.status].append((row.id, row.created_at))
+        now, rows = self.now(), self.database.rows.values()
+        found = by_kind((row.trans_type, row.status, 1, row.id, row.created_at) for row in rows if not row.status.final)
         due = [due_at for due_at in self.database.due.values() if due_at <= now]
-        found = {kind: Unfinished(len(rows), min(rows)[1]) for kind, rows in kinds.items()}
         shut_away = sum(due_at == QUARANTINE for due_at in self.database.due.values())
-        return Backlog(found, len(due), min(due, default=None), shut_away)
+        return Backlog(found, min(len(due), COUNTED), min(due, default=None), min(shut_away, COUNTED))
 
     async def unfinished_versions(self) -> set[tuple[str, str]]:
         """As the contract says."""

@@ -204,9 +204,8 @@ class MysqlStore(GroupedStore):
     async def backlog(self) -> Backlog:
         """As the contract says."""
         self._check_open()
-        kinds = await self._read(sql.KINDS)
-        (due,) = await self._read(sql.due_now(self._offset()))
-        return mysql_survey.backlog(kinds, due)
+        versions = await mysql_survey.unfinished_versions(self._read)
+        return await mysql_survey.backlog(self._read, versions, self._offset())
 
     async def unfinished_versions(self) -> set[tuple[str, str]]:
         """As the contract says."""

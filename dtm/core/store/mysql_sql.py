@@ -50,12 +50,6 @@ within a second.
 LOOK = f"SELECT {_NOW_US}, @@max_allowed_packet"
 """The database's time in microseconds, and the longest statement in bytes."""
 
-KINDS = f"""
-    SELECT found.trans_type, found.status, found.number, t.created_at FROM (
-        SELECT trans_type, status, count(*) AS number, MIN(id) AS id FROM {_BY_FINISHED}
-        WHERE finished_at = {NEVER} AND status < {FIRST_FINAL} GROUP BY status, trans_type) AS found {_ITS_ROW}"""
-"""trans_type, status, how many, created_at of the oldest: of the unfinished, from an index that has the ids as well."""
-
 
 def moment(time: int | None) -> str:
     """A time, or none."""
@@ -248,25 +242,6 @@ def scan(wanted: Filter, below: int | None, limit: int) -> str:
         conditions.append(f"created_at <= {wanted.created_to:d}")
     where = " AND ".join(conditions)
     return f"SELECT {_COLUMNS} FROM dtm_transaction WHERE {where} ORDER BY id DESC LIMIT {max(limit, 0)}"
-
-
-def due_now(offset: int) -> str:
-    """How many rows are due, and since when; how many are in quarantine."""
-    shut_away = f"SELECT count(*) FROM {_BY_DUE} WHERE due_at = {QUARANTINE}"
-    return f"SELECT count(*), MIN(due_at), ({shut_away}) FROM {_BY_DUE} WHERE due_at <= {NOW} + {offset}"
-
-
-def next_versions(trans_type: str, version: str) -> str:
-    """The first (trans_type, version) behind this one, for each status that is not final: two looks into the index."""
-    return " UNION ALL ".join(
-        f"""(SELECT trans_type, protocol_version FROM {_BY_FINISHED}
-        WHERE finished_at = {NEVER} AND status = {code} AND {where} LIMIT 1)"""
-        for code in range(1, FIRST_FINAL)
-        for where in (  # an order that names what is fixed anyway would make MariaDB sort
-            f"trans_type = {text(trans_type)} AND protocol_version > {text(version)} ORDER BY protocol_version",
-            f"trans_type > {text(trans_type)} ORDER BY trans_type, protocol_version",
-        )
-    )
 
 
 def _held(held: Mapping[int, str]) -> str:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 
+from dtm.core.store import mysql_backlog_sql as backlog_sql
 from dtm.core.store import mysql_sql as sql
 from dtm.core.store.codec import STATUS_OF
 from dtm.core.store.mysql_address import Address
 from dtm.core.store.mysql_errors import NO_SUCH_DATABASE, StatementError
 from dtm.core.store.mysql_pool import Connection, Row, connect
 from dtm.core.store.mysql_schema import migrations, present_revision
-from dtm.core.store.survey import Backlog, Survey, Unfinished
+from dtm.core.store.survey import Backlog, Survey, by_kind
 
 CONNECTIONS = 13
 """What one coordinator needs at most."""
@@ -61,23 +62,28 @@ async def _look(db: Connection, address: Address, timeout: float, offset: int, *
     found = None
     versions: set[tuple[str, str]] = set()
     if present == known:
-        (due,) = await ask(sql.due_now(offset))
-        found = backlog(await ask(sql.KINDS), due)
         versions = await unfinished_versions(ask)
+        found = await backlog(ask, versions, offset)
     found_dangerous = tuple(dangers(version, variables, cluster))
     return Survey(str(address), present, known, now + offset, tuple(facts), found_dangerous, found, frozenset(versions))
 
 
-def backlog(kinds: Sequence[Row], due: Row) -> Backlog:
-    """The answers to `KINDS` and `due_now`."""
-    return Backlog({(kind, STATUS_OF[code]): Unfinished(*found) for kind, code, *found in kinds}, *due)
+async def backlog(
+    ask: Callable[[str], Awaitable[Sequence[Row]]], versions: Iterable[tuple[str, str]], offset: int
+) -> Backlog:
+    """As the store's contract says; `versions`: all that are unfinished."""
+    versions = list(versions)
+    looked = await ask(backlog_sql.kinds(versions)) if versions else ()
+    (due,) = await ask(backlog_sql.due_now(offset))
+    found = [(versions[place][0], STATUS_OF[code], *rest) for place, code, *rest in looked]
+    return Backlog(by_kind(found), *due)
 
 
 async def unfinished_versions(ask: Callable[[str], Awaitable[Sequence[Row]]]) -> set[tuple[str, str]]:
     """As the store's contract says. The server would read the whole index; so we leap from one version to the next."""
     versions: set[tuple[str, str]] = set()
     after = ("", "")
-    while rows := await ask(sql.next_versions(*after)):
+    while rows := await ask(backlog_sql.next_versions(*after)):
         after = min((kind, version) for kind, version in rows)
         versions.add(after)
     return versions

@@ -1,15 +1,15 @@
-"""Everything that only reads the embedded database; it all runs on the reader thread, one statement each."""
+"""Everything that only reads the embedded database; it all runs on the reader thread."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from dtm.core.store import sqlite_sql as sql
 from dtm.core.store.base import KV, Filter
-from dtm.core.store.codec import STATUS_OF
-from dtm.core.store.survey import Backlog, Unfinished
+from dtm.core.store.codec import FIRST_FINAL, STATUS_OF
+from dtm.core.store.survey import Backlog, by_kind
 
 Row = tuple[Any, ...]
 """In the order of `codec.COLUMNS`."""
@@ -36,18 +36,31 @@ class Reader:
 
     def backlog(self, now: int) -> Backlog:
         """What is unfinished."""
-        kinds = [(kind, STATUS_OF[code], *found) for kind, code, *found in self._db.execute(sql.KINDS)]
-        due, since, shut_away = self._db.execute(sql.DUE_NOW, (now,)).fetchone()
-        return Backlog({(kind, status): Unfinished(*found) for kind, status, *found in kinds}, due, since, shut_away)
+        found = [
+            (kind, STATUS_OF[code], self._one(sql.NUMBER, (code, kind, version)), *oldest)
+            for code, kind, version, *oldest in self._oldest()
+        ]
+        return Backlog(by_kind(found), *self._db.execute(sql.DUE_NOW, (now,)).fetchone())
 
     def unfinished_versions(self) -> set[tuple[str, str]]:
         """(trans_type, protocol_version) of the unfinished rows."""
-        return set(self._db.execute(sql.VERSIONS))
+        return {(kind, version) for _, kind, version, *_ in self._oldest()}
+
+    def _oldest(self) -> Iterator[Row]:
+        """status, trans_type, protocol_version, id, created_at: of the oldest unfinished row of each such three."""
+        for code in range(1, FIRST_FINAL):
+            after = ("", "")
+            while row := self._next(code, *after):
+                yield (code, *row)
+                after = row[:2]
+
+    def _next(self, code: int, kind: str, version: str) -> Row | None:
+        row: Row | None = self._db.execute(sql.NEXT_VERSION, (code, kind, version)).fetchone()
+        return row or self._db.execute(sql.NEXT_TYPE, (code, kind)).fetchone()
 
     def count_finished(self, before: int) -> int:
         """How many ended before."""
-        number: int = self._db.execute(sql.COUNT_FINISHED, (before,)).fetchone()[0]
-        return number
+        return self._one(sql.COUNT_FINISHED, (before,))
 
     def kv_get(self, cat: str, key: str) -> KV | None:
         """One entry."""
@@ -58,6 +71,10 @@ class Reader:
         """Up to `limit` entries behind a place."""
         values = (cat, *(after or (None, None)), limit)
         return [KV(*row) for row in self._db.execute(sql.KV_SCAN, values)]
+
+    def _one(self, query: str, values: Row) -> int:
+        number: int = self._db.execute(query, values).fetchone()[0]
+        return number
 
     def close(self) -> None:
         """Close the connection."""

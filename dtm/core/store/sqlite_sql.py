@@ -11,6 +11,7 @@ import orjson
 from dtm.core.model import Status
 from dtm.core.store.base import QUARANTINE, TAG_BITS, Filter
 from dtm.core.store.codec import COLUMNS, FIRST_FINAL, STATUS_CODE
+from dtm.core.store.survey import COUNTED
 
 # ruff: noqa: S608 - nothing is formatted in here but constants of this package; values are always parameters
 
@@ -47,17 +48,27 @@ PURGE = """
         SELECT id FROM dtm_transaction WHERE finished_at < ? ORDER BY finished_at, id LIMIT ?)"""
 COUNT_FINISHED = "SELECT count(*) FROM dtm_transaction WHERE finished_at < ?"
 
-KINDS = f"""
-    SELECT found.trans_type, found.status, found.number, t.created_at FROM (
-        SELECT trans_type, status, count(*) AS number, min(id) AS id
-        FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
-        WHERE status < {FIRST_FINAL} GROUP BY status, trans_type) AS found JOIN dtm_transaction AS t USING (id)"""
-DUE_NOW = f"""
-    SELECT count(*), min(due_at), (SELECT count(*) FROM dtm_transaction WHERE due_at = {QUARANTINE})
-    FROM dtm_transaction WHERE due_at <= ?"""
-VERSIONS = f"""
-    SELECT DISTINCT trans_type, protocol_version FROM dtm_transaction INDEXED BY dtm_transaction_unfinished
-    WHERE status < {FIRST_FINAL}"""
+_OF_A_STATUS = f"""
+    dtm_transaction INDEXED BY dtm_transaction_unfinished WHERE unlikely(status = ?1) AND status < {FIRST_FINAL}"""
+"""unlikely: else the planner, in a database that somebody has analyzed, may go through all that are unfinished."""
+_OLDEST = "SELECT trans_type, protocol_version, id, created_at FROM"
+NEXT_VERSION = f"""
+    {_OLDEST} {_OF_A_STATUS} AND trans_type = ?2 AND protocol_version > ?3 ORDER BY protocol_version, id LIMIT 1"""
+NEXT_TYPE = f"{_OLDEST} {_OF_A_STATUS} AND trans_type > ?2 ORDER BY trans_type, protocol_version, id LIMIT 1"
+"""The oldest row of the next version of that protocol, and of the first version of the next one: a look into the index.
+Both as one comparison of pairs would walk past all that are of that version.
+"""
+
+
+def _number(found: str) -> str:
+    """How many rows there are, of a table with its condition; from COUNTED on it is not gone on."""
+    return f"SELECT count(*) FROM (SELECT 1 FROM {found} LIMIT {COUNTED})"
+
+
+NUMBER = _number(f"{_OF_A_STATUS} AND trans_type = ?2 AND protocol_version = ?3")
+_DUE_NOW = "dtm_transaction WHERE due_at <= ?1"
+_SHUT_AWAY = f"dtm_transaction WHERE due_at = {QUARANTINE}"
+DUE_NOW = f"SELECT ({_number(_DUE_NOW)}), (SELECT min(due_at) FROM {_DUE_NOW}), ({_number(_SHUT_AWAY)})"
 
 GIVE_BACK = "UPDATE dtm_transaction SET owner = '', due_at = ?, doubt = ? WHERE id = ? AND owner = ?"
 RELEASE = f"UPDATE dtm_transaction SET due_at = ?1 WHERE due_at = {QUARANTINE} AND (?2 IS NULL OR gid = ?2)"

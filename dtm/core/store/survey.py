@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dtm.core.model import Status
 
+COUNTED = 100_000
+"""Where counting stops, so that a look at a store costs the same however much has piled up in it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Unfinished:
-    """How many transactions of a kind are unfinished, and when the oldest of them (by id) was created (ms)."""
+    """How many transactions of a kind are unfinished, and when the oldest of them (by id) was created (ms).
+
+    A count of COUNTED, here and below, means: that many, or more.
+    """
 
     count: int
     oldest: int
@@ -28,6 +34,22 @@ class Backlog:
     due: int
     due_since: int | None
     quarantined: int = 0
+
+
+def by_kind(found: Iterable[tuple[str, Status, int, int, int]]) -> Mapping[tuple[str, Status], Unfinished]:
+    """From trans_type, status, how many, id and created_at of the oldest: of each version of a protocol."""
+    kinds: dict[tuple[str, Status], list[tuple[int, int, int]]] = {}
+    for trans_type, status, number, row_id, created in found:
+        kinds.setdefault((trans_type, status), []).append((row_id, created, number))
+    return {
+        kind: Unfinished(min(sum(number for _, _, number in each), COUNTED), min(each)[1])
+        for kind, each in kinds.items()
+    }
+
+
+def total(counts: Sequence[int]) -> str:
+    """The sum of what was counted, as people are told."""
+    return f"{sum(counts)} or more" if max(counts, default=0) >= COUNTED else f"{sum(counts)}"
 
 
 @dataclass(frozen=True, slots=True)
