@@ -23,6 +23,13 @@ class Echo(BaseHandler):
         self.reply({"gid": self.text("gid"), "start": self.integer("start"), "limit": self.limit()})
 
 
+class Began(BaseHandler):
+    """Replies with the moment from which its time counts."""
+
+    def get(self):
+        self.reply({"began": self.request.began})
+
+
 class Raise(BaseHandler):
     """Raises what the test put into `errors`."""
 
@@ -54,7 +61,7 @@ class Unreached:
         raise AssertionError("the service was called")
 
 
-EXTRA = (("/echo", Echo), ("/raise/(.+)", Raise), ("/slow", Slow))
+EXTRA = (("/echo", Echo), ("/began", Began), ("/raise/(.+)", Raise), ("/slow", Slow))
 
 
 class Running:

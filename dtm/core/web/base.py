@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 MAX_DEPTH = 100
 MAX_PAGE = 1000
 INTEGER = re.compile(r"-?[0-9]{1,18}")
-METHODS = {name: name.lower() for name in ("GET", "HEAD", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")}
+METHODS = {name: name.lower() for name in ("GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS")} | {"HEAD": "get"}
 SAFE = ("GET", "HEAD", "OPTIONS")
 
 Send = Callable[[bytes, bool], None]
@@ -55,7 +55,8 @@ class Context:
 class BaseHandler:
     """Answers one request: parses, authorizes, replies. `public`: open without a token; `operator`: wants that role.
 
-    A method of HTTP is a method with its name in small letters: plain, or a coroutine.
+    A method of HTTP is a method with its name in small letters: plain, or a coroutine. HEAD is answered as GET, without
+    the body (RFC 9110, 9.3.2).
     """
 
     public: ClassVar[bool] = False
@@ -224,7 +225,7 @@ class HistoricalGet(BaseHandler):
 
     async def get(self) -> None:
         """Change something as old clients do, unless switched off. Never because some web page said so."""
-        if not self.config.compat.get_writes:
+        if not self.config.compat.get_writes or self.request.method == "HEAD":
             raise HTTPError(405)
         if self.request.headers.get("sec-fetch-site", "none") not in ("none", "same-origin"):
             raise HTTPError(403)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable
+from time import perf_counter
 from typing import TYPE_CHECKING, cast
 
 from dtm.core.deadline import Deadline
 from dtm.core.web.limits import Limits
-from dtm.core.web.requests import Request, RequestReader, Unfit
+from dtm.core.web.refusals import Unfit
+from dtm.core.web.requests import Request, RequestReader
 
 if TYPE_CHECKING:
     from dtm.core.web.api import Api
@@ -35,7 +37,6 @@ class Connection(asyncio.Protocol):
         self._limits = limits
         self._open_ones = open_ones
         self._lost = lost
-        self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._queue: deque[Request] = deque()
         self._busy = False
@@ -44,7 +45,8 @@ class Connection(asyncio.Protocol):
         self._awaits_body = False
         self._last_words: bytes | None = None
         self._deadline: Deadline
-        self._stuck: asyncio.TimerHandle | None = None
+        self._stuck = False
+        self._answered = 0.0
 
     # Called by the event loop
 
@@ -80,20 +82,18 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """The client does not take what it is sent."""
-        self._stuck = self._loop.call_later(self._limits.body_timeout, self._transport.abort)
+        self._stuck = True
+        self._deadline.put(self._limits.body_timeout)
 
     def resume_writing(self) -> None:
         """It does again."""
-        if self._stuck is not None:
-            self._stuck.cancel()
-            self._stuck = None
+        self._stuck = False
+        self._deadline.put(self._limits.idle_timeout)
         self._begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """The end. A request that is under way goes on."""
         self._deadline.end()
-        if self._stuck is not None:
-            self._stuck.cancel()
         self._queue.clear()
         self._last_words = b""
         self._open_ones.discard(self)
@@ -106,14 +106,16 @@ class Connection(asyncio.Protocol):
         if self._beginning:
             return
         self._beginning = True
-        while self._queue and not self._busy and self._stuck is None and not self._transport.is_closing():
+        while self._queue and not (self._busy or self._stuck or self._transport.is_closing()):
             self._busy = True
             self._deadline.lift()
-            self._api.answer(self._queue.popleft(), self._send)
+            request = self._queue.popleft()
+            request.began = max(request.began, self._answered)
+            self._api.answer(request, self._send)
         self._beginning = False
         if self._transport.is_closing():
             return
-        if self._queue or self._stuck is not None:
+        if self._queue or self._stuck:
             self._pause()
         elif not self._busy:
             self._read_on()
@@ -121,13 +123,14 @@ class Connection(asyncio.Protocol):
     def _send(self, answer: bytes, keep: bool) -> None:
         """Send the answer to the request that is under way."""
         self._busy = False
+        self._answered = perf_counter()
         if not keep:
             self._last_words = b""
             self._queue.clear()
         if not self._transport.is_closing():
-            self._transport.write(answer)
             self._awaits_body = False
             self._deadline.put(self._limits.idle_timeout)
+            self._transport.write(answer)
             self._begin()
 
     def _pause(self) -> None:

@@ -19,7 +19,7 @@ class Ping(BaseHandler):
         """ANY /api/ping."""
         self.reply(dict(msg="pong"))  # noqa: C408 - the quoted key would look like a protocol name in here
 
-    head = post = put = delete = patch = options = get
+    post = put = delete = patch = options = get
 
 
 class Healthz(BaseHandler):

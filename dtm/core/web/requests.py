@@ -12,11 +12,9 @@ from time import perf_counter
 import httptools
 from tornado.escape import parse_qs_bytes
 
-BAD = b"HTTP/1.1 400 Bad Request\r\n\r\n"
-UNKNOWN_METHOD = (
-    b"HTTP/1.1 405 Method Not Allowed\r\nContent-Type: application/json; charset=utf-8\r\nConnection: close\r\n"
-    b'Content-Length: 32\r\n\r\n{"message":"Method Not Allowed"}'
-)
+from dtm.core.web.limits import MAX_BODY, MAX_DROPPED, MAX_HEADERS
+from dtm.core.web.refusals import LARGE_HEADERS, MALFORMED, UNKNOWN_METHOD, Unfit
+
 VERSIONS = ("1.0", "1.1")
 
 TOKEN = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -24,20 +22,12 @@ CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 HOST = re.compile(r"(?:[\[\]:A-Za-z0-9._~!$&'()*+;=-]|%[0-9A-Fa-f]{2})+")
 
 
-class Unfit(Exception):
-    """What came is no request, or too much of one: `reply` is said, perhaps nothing, and the connection closed."""
-
-    def __init__(self, reply: bytes) -> None:
-        super().__init__(reply)
-        self.reply = reply
-
-
 class Request:
     """One whole request.
 
     version: "1.0" or "1.1". headers: to be asked for with small letters; one that came twice is joined by a comma.
     body: None when it was larger than allowed, and has been dropped. keep_alive: whether the client expects the
-    connection to last. began: when its headers had been read, by `time.perf_counter`.
+    connection to last. began: when its headers had been read and it was its turn, by `time.perf_counter`.
     """
 
     __slots__ = ("began", "body", "headers", "keep_alive", "method", "path", "query", "version")
@@ -77,16 +67,9 @@ def _header_name(name: bytes) -> str:
 
 
 class RequestReader:
-    """Reads the requests of one connection. `begun`: in the midst of one. `in_body`: its headers are complete.
+    """Reads the requests of one connection. `begun`: in the midst of one. `in_body`: its headers are complete."""
 
-    max_headers, max_body, max_dropped in bytes: of request line and headers; of a body; of one that is read and
-    dropped, so that its sender comes to hear the refusal.
-    """
-
-    def __init__(self, *, max_headers: int, max_body: int, max_dropped: int) -> None:
-        self._max_headers = max_headers
-        self._max_body = max_body
-        self._max_dropped = max_dropped
+    def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
         self._whole: list[Request] = []
         self._unfit: Unfit | None = None
@@ -97,7 +80,6 @@ class RequestReader:
         self._headers: dict[str, str] = {}
         self._chunks: list[bytes] = []
         self._head = self._size = 0
-        self._limit = max_body
         self._request: Request
 
     def feed(self, data: bytes) -> list[Request]:
@@ -108,13 +90,13 @@ class RequestReader:
         except httptools.HttpParserInvalidMethodError:
             self._refuse(UNKNOWN_METHOD)
         except (httptools.HttpParserError, httptools.HttpParserCallbackError):
-            self._refuse(BAD)
-        if self.begun and not self.in_body and not self._begins:
-            self._waited += len(data)  # the parser keeps a header until it is whole, however long that takes
-            if self._waited > self._max_headers:
-                self._refuse(b"")
-        else:
+            self._refuse(MALFORMED)
+        if not self.begun or self.in_body or (self._begins and self._whole):
             self._waited = 0
+        else:
+            self._waited += len(data)  # the parser keeps a header until it is whole, however long that takes
+            if self._waited > MAX_HEADERS:
+                self._refuse(LARGE_HEADERS)
         if self._unfit is not None:
             raise self._unfit
         return self.rescued()
@@ -157,7 +139,6 @@ class RequestReader:
         self._headers = {}
         self._chunks = []
         self._head = self._size = 0
-        self._limit = self._max_body
         self.begun = self._begins = True
 
     def on_url(self, url: bytes) -> None:
@@ -172,7 +153,7 @@ class RequestReader:
             return
         known, text = _header_name(name), value.decode("latin-1").strip(" \t")
         if not known or not (text.isprintable() or CONTROL.search(text) is None):
-            self._refuse(BAD)
+            self._refuse(MALFORMED)
         elif known in self._headers:
             self._headers[known] += f",{text}"
         else:
@@ -184,14 +165,11 @@ class RequestReader:
         version = self._parser.get_http_version()
         headers = self._headers
         if version not in VERSIONS or headers.get("transfer-encoding", "chunked").lower() != "chunked":
-            self._refuse(BAD)
+            self._refuse(MALFORMED)
         if not fit_host(headers, version):
-            self._refuse(BAD)
-        length = int(headers.get("content-length", "0"))
-        if length > self._max_dropped:
-            self._refuse(BAD)
-        elif length > self._max_body:
-            self._limit = 0
+            self._refuse(MALFORMED)
+        if int(headers.get("content-length", "0")) > MAX_DROPPED:
+            self._refuse(MALFORMED)
         self.wants_continue = version == "1.1" and headers.get("expect", "").lower() == "100-continue"
         method, target = self._parser.get_method().decode("ascii"), b"".join(self._url).decode("latin-1")
         self._request = Request(method, target, version, headers, keep_alive=self._parser.should_keep_alive())
@@ -199,22 +177,22 @@ class RequestReader:
     def on_body(self, data: bytes) -> None:
         """A part of the body, with the chunks' framing taken off."""
         self._size += len(data)
-        if self._limit and self._size > self._limit:
-            self._refuse(b"")
-        elif self._limit and self._unfit is None:
+        if self._size <= MAX_BODY:
             self._chunks.append(data)
+        elif self._size > MAX_DROPPED:
+            self._refuse(MALFORMED)
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         if self._unfit is None:
-            self._request.body = b"".join(self._chunks) if self._limit else None
+            self._request.body = b"".join(self._chunks) if self._size <= MAX_BODY else None
             self._whole.append(self._request)
         self.begun = self.in_body = self.wants_continue = False
 
     def _grow(self, size: int) -> None:
         self._head += size
-        if self._head > self._max_headers:
-            self._refuse(b"")
+        if self._head > MAX_HEADERS:
+            self._refuse(LARGE_HEADERS)
 
     def _refuse(self, reply: bytes) -> None:
         self._unfit = self._unfit or Unfit(reply)

@@ -10,13 +10,10 @@ from collections.abc import Sequence
 from dtm.core.web.api import Api
 from dtm.core.web.connection import Connection
 from dtm.core.web.exchange import ExchangeServer
-from dtm.core.web.limits import Limits
+from dtm.core.web.limits import MAX_DROPPED, MAX_HEADERS, Limits
 from dtm.core.web.requests import RequestReader
 from dtm.core.web.stream import Stream
 
-MAX_BODY = 4 * 1024 * 1024
-MAX_DROPPED = 64 * 1024 * 1024
-MAX_HEADERS = 16 * 1024
 IDLE_TIMEOUT = 75.0
 BODY_TIMEOUT = 30.0
 TORNADO, HTTPTOOLS = "tornado", "httptools"
@@ -60,7 +57,7 @@ def make_server(
 
     `idle_timeout` (s): from the end of one request, or of connecting, until the next one's headers have all arrived.
     Headers that trickle in hold a connection no longer than saying nothing would. `body_timeout` (s): from the headers
-    until the whole body has arrived. Past either, and above `MAX_HEADERS`, the connection is closed without a word.
+    until the whole body has arrived. Past either the connection is closed without a word.
     A request that is under way goes on when its client leaves.
     """
     limits = Limits(idle_timeout=idle_timeout, body_timeout=body_timeout)
@@ -75,8 +72,7 @@ class TornadoServer(Server):
         self._server = ExchangeServer(
             api,
             limits,
-            max_body=MAX_BODY,
-            max_dropped=MAX_DROPPED,
+            max_body_size=MAX_DROPPED,
             xheaders=False,
             decompress_request=False,
             max_header_size=MAX_HEADERS,
@@ -114,5 +110,4 @@ class HttptoolsServer(Server):
                 connection.abort()
 
     def _connection(self) -> Connection:
-        reader = RequestReader(max_headers=MAX_HEADERS, max_body=MAX_BODY, max_dropped=MAX_DROPPED)
-        return Connection(self._api, reader, self._limits, self._connections, self._none_open.set)
+        return Connection(self._api, RequestReader(), self._limits, self._connections, self._none_open.set)

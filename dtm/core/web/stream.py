@@ -9,15 +9,18 @@ from functools import lru_cache
 from typing import Any, cast
 
 from tornado.ioloop import IOLoop
-from tornado.iostream import StreamClosedError, UnsatisfiableReadError
+from tornado.iostream import StreamClosedError
 
 from dtm.core.deadline import Deadline
 from dtm.core.web.limits import Limits
+from dtm.core.web.refusals import LARGE_HEADERS, MALFORMED, Unfit
 
 READ_AHEAD = 64 * 1024
+BARE_REFUSAL = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+"""All that Tornado says to who sends no proper HTTP."""
 
 Search = Callable[[bytearray], int | None]
-"""Where what is read for ends in what has come; None: not yet there. UnsatisfiableReadError: nor will it be."""
+"""Where what is read for ends in what has come; None: not yet there. Unfit: nor will it be."""
 
 
 class Stream(asyncio.Protocol):
@@ -94,12 +97,14 @@ class Stream(asyncio.Protocol):
     # Called by Tornado
 
     def read_until_regex(self, regex: bytes, max_bytes: int) -> asyncio.Future[bytes]:
-        """All up to the end of a match; the connection is closed when there is none in so many bytes."""
-        return self._read(_until(regex, max_bytes))
+        """A request's head: all up to the end of a match; refused when there is none in so many bytes, or with a lone
+        CR or LF, which ends a line to Tornado, and need not to a proxy before it (RFC 9112, 2.2).
+        """
+        return self._read(_head(regex, max_bytes))
 
     def read_until(self, delimiter: bytes, max_bytes: int) -> asyncio.Future[bytes]:
-        """The same for a text."""
-        return self._read(_until(re.escape(delimiter), max_bytes))
+        """All up to the end of a text, refused when it is not in so many bytes."""
+        return self._read(_until(re.escape(delimiter), max_bytes, MALFORMED))
 
     def read_bytes(self, num_bytes: int, partial: bool = False) -> asyncio.Future[bytes]:
         """So many bytes. partial: or fewer, but one at least."""
@@ -110,7 +115,7 @@ class Stream(asyncio.Protocol):
         """Send; done when there is room for more. Raises StreamClosedError."""
         if self._transport.is_closing():
             raise StreamClosedError
-        self._transport.write(data)
+        self._transport.write(data if data != BARE_REFUSAL else MALFORMED)
         return self._written
 
     def set_nodelay(self, value: bool) -> None:
@@ -148,7 +153,8 @@ class Stream(asyncio.Protocol):
         """Give the reader what it waits for, if it has come."""
         try:
             end = self._search(self._data)
-        except UnsatisfiableReadError:
+        except Unfit as unfit:
+            self._transport.write(unfit.reply)
             self.close()
             return
         if end is not None:
@@ -170,14 +176,29 @@ class Stream(asyncio.Protocol):
 
 
 @lru_cache(maxsize=8)
-def _until(regex: bytes, max_bytes: int) -> Search:
+def _head(regex: bytes, max_bytes: int) -> Search:
+    until = _until(regex, max_bytes, LARGE_HEADERS)
+
+    def end(data: bytearray) -> int | None:
+        size = until(data)
+        if size is not None:
+            lines = data.count(b"\r\n", 0, size)
+            if not data.count(b"\n", 0, size) == data.count(b"\r", 0, size) == lines:
+                raise Unfit(MALFORMED)
+        return size
+
+    return end
+
+
+@lru_cache(maxsize=8)
+def _until(regex: bytes, max_bytes: int, refusal: bytes) -> Search:
     search = re.compile(regex).search
 
     def end(data: bytearray) -> int | None:
         match = search(data)
         size = len(data) if match is None else match.end()
         if size > max_bytes:
-            raise UnsatisfiableReadError
+            raise Unfit(refusal)
         return None if match is None else size
 
     return end
