@@ -21,12 +21,12 @@ from dtm.core.store.base import Save
 from dtm.core.tally import Histogram
 from dtm.core.values import maker
 
-TURNS = 16
+TURNS = 32
 """Turns of the event loop for which a batch may grow: one that brings nothing takes some microseconds, a flush some
 hundred.
 """
 
-IDLE_TURNS = 4
+IDLE_TURNS = 8
 """Turns that have brought nothing after which a batch leaves that is smaller than the last one, where there is one
 lane: what misses it waits until it has landed. With more lanes the next one takes it.
 """
