@@ -40,6 +40,15 @@ async def test_insert_of_a_known_gid_is_refused_and_changes_nothing(store):
 async def test_load_of_an_unknown_gid(store):
     assert await store.load("nobody") is None
     assert await store.load("\ud800") is None
+    assert await store.load("x" * 129) is None
+
+
+@pytest.mark.gen_test
+async def test_concurrent_loads(store):
+    names = [f"g{number}" for number in range(120)] + ["nul\0a", "nul\0b", "nul", "\u6c49"]
+    stored = {gid: await store.insert(owned(store, gid)) for gid in names}
+    asked = [*names, "none", "g7", "g7", "nul\0c"]
+    assert await asyncio.gather(*map(store.load, asked)) == [stored.get(gid) for gid in asked]
 
 
 @pytest.mark.gen_test

@@ -10,7 +10,8 @@ from store_values import make_tx
 
 from dtm.core.errors import InvalidRequest, OutcomeUnknown, StoreUnavailable
 from dtm.core.store.base import Save
-from dtm.core.store.group_commit import IDLE_TURNS, MAX_ROWS, TURNS, GroupCommit, Insert, Update
+from dtm.core.store.group_commit import MAX_ROWS, GroupCommit, Insert, Update
+from dtm.core.store.turns import IDLE_TURNS, TURNS
 
 
 class Backend:

@@ -107,7 +107,7 @@ METHODS = {
     "purge_finished": Method(b"DELETE t", lambda store, rows: store.purge_finished(10, 10), purged),
     "kv_put": Method(b"INSERT INTO dtm_kv", lambda store, rows: store.kv_put("c", "new", "v", 0), put),
     "kv_delete": Method(b"DELETE FROM dtm_kv", lambda store, rows: store.kv_delete("c", "old"), deleted),
-    "load": Method(b"WHERE gid = ", lambda store, rows: store.load("load")),
+    "load": Method(b"WHERE gid IN", lambda store, rows: store.load("load")),
     "owned_versions": Method(
         b"SELECT id, version", lambda store, rows: store.owned_versions({rows["owned_versions"].id: "node-a"})
     ),

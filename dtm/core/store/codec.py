@@ -133,6 +133,14 @@ def decode(row: Sequence[Any]) -> Transaction:
         raise CorruptRow(f"transaction {gid!r} (id {row_id}) cannot be read: {error!r}") from error
 
 
+def decoded(row: Sequence[Any]) -> Transaction | CorruptRow:
+    """The transaction of a row, or why it cannot be read."""
+    try:
+        return decode(row)
+    except CorruptRow as error:
+        return error
+
+
 def unreadable(row: Sequence[Any], error: CorruptRow) -> Transaction:
     """A row that `decode` refuses, for showing only: its columns, and the error as its `trouble`."""
     known = dict(zip(COLUMNS[:-2], row, strict=False))

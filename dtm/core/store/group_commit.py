@@ -18,18 +18,9 @@ from dtm.core.logs import PASS
 from dtm.core.model import Transaction
 from dtm.core.reminders import RESOLUTION
 from dtm.core.store.base import Save
+from dtm.core.store.turns import grown, idle_turns
 from dtm.core.tally import Histogram
 from dtm.core.values import maker
-
-TURNS = 32
-"""Turns of the event loop for which a batch may grow: one that brings nothing takes some microseconds, a flush some
-hundred.
-"""
-
-IDLE_TURNS = 8
-"""Turns that have brought nothing after which a batch leaves that is smaller than the last one, where there is one
-lane: what misses it waits until it has landed. With more lanes the next one takes it.
-"""
 
 MAX_ROWS = 200
 MAX_BYTES = 1_000_000
@@ -126,7 +117,7 @@ class GroupCommit:
         self._queue: list[_Waiting] = []
         self._gathering = False
         self._last_size = 1
-        self._idle_turns = IDLE_TURNS if lanes == 1 else 1
+        self._idle_turns = idle_turns(lanes)
         self._flying: dict[str, _Waiting] = {}
         self._flights: set[asyncio.Task[None]] = set()
         self._watched = False
@@ -204,14 +195,7 @@ class GroupCommit:
         """What is to be written next, and in flight from now on: what is queued when turns have brought nothing."""
         self._gathering = True
         try:
-            seen = idle = 0
-            for _ in range(TURNS):
-                queued = len(self._queue)
-                idle = idle + 1 if queued == seen else 0
-                if not queued or idle == self._idle_turns or (idle and queued >= self._last_size):
-                    break
-                seen = queued
-                await asyncio.sleep(0)
+            await grown(lambda: len(self._queue), self._last_size, self._idle_turns)
             batch = self._gather()
             self._last_size = len(batch) or self._last_size
             return batch

@@ -98,8 +98,13 @@ class GroupedStore(Store):
 
 def _check_gid(gid: str) -> None:
     """Refuse what a column might cut short: a gid is compared byte for byte, whole."""
-    if len(gid) > GID_CHARS or not is_unicode(gid):
+    if not may_be_stored(gid):
         raise InvalidRequest("/gid", f"expected at most {GID_CHARS} characters of valid Unicode")
+
+
+def may_be_stored(gid: str) -> bool:
+    """Whether a row can have this gid."""
+    return len(gid) <= GID_CHARS and is_unicode(gid)
 
 
 def to_ms(seconds: float) -> int:

@@ -19,10 +19,11 @@ from dtm.core.store import mysql_kv_sql as kv
 from dtm.core.store import mysql_schema as schema
 from dtm.core.store import mysql_sql as sql
 from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
-from dtm.core.store.codec import decode, readable
+from dtm.core.store.codec import decoded, readable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import GroupCommit, Item, Verdict
-from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
+from dtm.core.store.group_load import Found, GroupLoad
+from dtm.core.store.grouped import GroupedStore, may_be_stored, to_ms
 from dtm.core.store.mysql_address import parse_address
 from dtm.core.store.mysql_clock import DatabaseClock
 from dtm.core.store.mysql_errors import StatementError
@@ -33,7 +34,7 @@ from dtm.core.store.mysql_writer import Writer, Written
 from dtm.core.store.survey import Backlog, Survey
 
 LANES = 2
-"""Flushes of inserts in flight at a time; as many of saves.
+"""Flushes of inserts in flight at a time; as many of saves, and of groups of rows that are loaded.
 
 Two, so that a connection that hangs does not hold up everybody; more only made the batches smaller, also where fsync
 takes 5 ms (bench/README.md).
@@ -68,6 +69,7 @@ class MysqlStore(GroupedStore):
         # The writes of one gid keep their order over both: a save wants a version that an insert or a read has told.
         self.inserts = GroupCommit(self._flush, lanes=LANES, timeout=db_timeout)
         self.saves = GroupCommit(self._flush, lanes=LANES, timeout=db_timeout)
+        self.loads = GroupLoad(self._load, lanes=LANES, timeout=db_timeout)
 
     def now(self) -> int:
         """The database's time, as of the last answers that told it, moved by `clock_offset` (ms)."""
@@ -96,6 +98,7 @@ class MysqlStore(GroupedStore):
         if not self._open:
             return
         self._open = False
+        await self.loads.close()
         await self._close_queues()
         await self._hang_up()
 
@@ -121,14 +124,7 @@ class MysqlStore(GroupedStore):
     async def load(self, gid: str) -> Transaction | None:
         """As the contract says."""
         self._check_open()
-        if not is_unicode(gid):
-            return None
-        for row in await self._read(sql.load(gid)):
-            tx = decode(named(row))
-            if tx.gid == gid:
-                return tx
-            raise StoreUnavailable("the database has answered another question")
-        return None
+        return await self.loads.load(gid) if may_be_stored(gid) else None
 
     async def claim_due(self, owner: str, limit: int, lease: float, ahead: float = 0.0) -> list[Claim]:
         """As the contract says. After OutcomeUnknown, what it may have claimed is due again when the lease is over."""
@@ -254,6 +250,12 @@ class MysqlStore(GroupedStore):
         entries = [entry(row) for row in await self._read(kv.scan(cat, after, limit + 1))]
         page = entries[:limit]
         return page, encode_cursor(page[-1].cat, page[-1].key) if len(entries) > limit else ""
+
+    async def _load(self, gids: Sequence[str]) -> dict[str, Found]:
+        rows = [named(row) for row in await self._read(sql.loads(gids))]
+        if not {row[1] for row in rows} <= set(gids):
+            raise StoreUnavailable("the database has answered another question")
+        return {row[1]: decoded(row) for row in rows}
 
     async def _flush(self, items: list[Item]) -> list[Verdict]:
         return await self._writer.flush(items)

@@ -31,6 +31,7 @@ NOW = f"{_NOW_US} DIV 1000"
 # Indexes are forced wherever rows get locked: left to itself, the planner scans a table that it believes small, and so
 # locks, or waits for, rows that the statement does not speak of.
 _BY_ID = "dtm_transaction FORCE INDEX (PRIMARY)"
+_BY_GID = "dtm_transaction FORCE INDEX (dtm_transaction_gid)"
 _BY_DUE = "dtm_transaction FORCE INDEX (dtm_transaction_due)"
 _BY_FINISHED = "dtm_transaction FORCE INDEX (dtm_transaction_finished)"
 _ITS_ROW = "STRAIGHT_JOIN dtm_transaction AS t FORCE INDEX (PRIMARY) ON t.id = found.id"
@@ -133,9 +134,9 @@ def unlocked(ids: Iterable[int]) -> str:
     return f"SELECT id FROM {_BY_ID} WHERE id IN {_list(ids)} FOR UPDATE SKIP LOCKED"
 
 
-def load(gid: str) -> str:
-    """One row, in the order of COLUMNS."""
-    return f"SELECT {_COLUMNS} FROM dtm_transaction WHERE gid = {blob(utf8(gid))}"
+def loads(gids: Iterable[str]) -> str:
+    """The rows of these gids, in the order of COLUMNS."""
+    return f"SELECT {_COLUMNS} FROM {_BY_GID} WHERE gid IN {_list(blob(utf8(gid)) for gid in gids)}"
 
 
 def claim(owner: str, limit: int, *, horizon: int, lease: int, offset: int, tag: int) -> str:
@@ -179,7 +180,7 @@ def release(gid: str | None, offset: int) -> str:
     if gid is None:
         return f"UPDATE {_BY_DUE} SET due_at = {NOW} + {offset} WHERE due_at = {QUARANTINE}"
     found = f"gid = {blob(utf8(gid))} AND due_at = {QUARANTINE}"
-    return f"UPDATE dtm_transaction FORCE INDEX (dtm_transaction_gid) SET due_at = {NOW} + {offset} WHERE {found}"
+    return f"UPDATE {_BY_GID} SET due_at = {NOW} + {offset} WHERE {found}"
 
 
 def renew(held: Mapping[int, str], lease: int, offset: int, *, wait: bool) -> str:

@@ -10,7 +10,7 @@ import asyncio
 import os
 import random
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
@@ -19,10 +19,11 @@ from dtm.core.errors import OutcomeUnknown, StoreUnavailable
 from dtm.core.model import Transaction
 from dtm.core.store import sqlite_survey
 from dtm.core.store.base import KV, TAG_BITS, Claim, Filter
-from dtm.core.store.codec import decode, readable
+from dtm.core.store.codec import decoded, readable
 from dtm.core.store.cursor import encode_cursor, id_from_cursor, key_from_cursor
 from dtm.core.store.group_commit import Item, Verdict
-from dtm.core.store.grouped import GroupedStore, is_unicode, to_ms
+from dtm.core.store.group_load import Found, GroupLoad
+from dtm.core.store.grouped import GroupedStore, may_be_stored, to_ms
 from dtm.core.store.sqlite_file import connect_reader, connect_writer, still_in_place, take_lock
 from dtm.core.store.sqlite_reader import Reader
 from dtm.core.store.sqlite_thread import Job, Worker
@@ -52,6 +53,7 @@ class SqliteStore(GroupedStore):
     ) -> None:
         super().__init__(clock=clock, clock_offset=clock_offset, rng=rng, db_timeout=db_timeout)
         self.path = Path(path).resolve()
+        self.loads = GroupLoad(self._load, timeout=db_timeout)
         self._lock = -1
         self._write_thread: Worker
         self._read_thread: Worker
@@ -82,6 +84,7 @@ class SqliteStore(GroupedStore):
         if not self._open:
             return
         self._open = False
+        await self.loads.close()
         await self._close_queues()
         if self._idle is not None:
             self._idle.cancel()
@@ -101,10 +104,7 @@ class SqliteStore(GroupedStore):
     async def load(self, gid: str) -> Transaction | None:
         """As the contract says."""
         self._check_open()
-        if not is_unicode(gid):
-            return None
-        row = await self._read(self._reader.load, gid)
-        return None if row is None else decode(row)
+        return await self.loads.load(gid) if may_be_stored(gid) else None
 
     async def claim_due(self, owner: str, limit: int, lease: float, ahead: float = 0.0) -> list[Claim]:
         """As the contract says."""
@@ -185,6 +185,10 @@ class SqliteStore(GroupedStore):
         entries = await self._read(self._reader.kv_scan, cat, after, limit + 1)
         page = entries[:limit]
         return page, encode_cursor(page[-1].cat, page[-1].key) if len(entries) > limit else ""
+
+    async def _load(self, gids: Sequence[str]) -> dict[str, Found]:
+        rows = await self._read(self._reader.load, gids)
+        return {row[1]: decoded(row) for row in rows}
 
     async def _flush(self, items: list[Item]) -> list[Verdict]:
         verdicts = await self._write_thread.submit(self._writer.run, self._writer.flush, items).answer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dtm.core.store import sqlite_sql as sql
@@ -21,10 +21,9 @@ class Reader:
     def __init__(self, db: sqlite3.Connection) -> None:
         self._db = db
 
-    def load(self, gid: str) -> Row | None:
-        """The row of a gid."""
-        row: Row | None = self._db.execute(sql.LOAD, (gid,)).fetchone()
-        return row
+    def load(self, gids: Sequence[str]) -> list[Row]:
+        """The rows that there are of these gids."""
+        return self._db.execute(sql.loads(len(gids)), gids).fetchall()
 
     def owned_versions(self, held: Mapping[int, str]) -> dict[int, int]:
         """Version by id, of those rows that are held by that token."""

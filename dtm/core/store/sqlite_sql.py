@@ -22,7 +22,6 @@ _MARKS = ", ".join("?" * len(COLUMNS))
 GID_EXISTS = "SELECT 1 FROM dtm_transaction WHERE gid = ?"
 STORED = "SELECT id, version FROM dtm_transaction WHERE id IN (SELECT value FROM json_each(?))"
 
-LOAD = f"SELECT {_ROW} FROM dtm_transaction WHERE gid = ?"
 LOAD_IDS = f"SELECT {_ROW} FROM dtm_transaction WHERE id IN (SELECT value FROM json_each(?))"
 
 DUE = "SELECT id, doubt, due_at FROM dtm_transaction WHERE due_at <= ? ORDER BY due_at, id LIMIT ?"
@@ -86,6 +85,12 @@ KV_CHANGE = """
     UPDATE dtm_kv SET value = ?3, version = version + 1, updated_at = ?4
     WHERE cat = ?1 AND key = ?2 AND version = ?5"""
 KV_DELETE = "DELETE FROM dtm_kv WHERE cat = ? AND key = ?"
+
+
+@lru_cache(maxsize=512)
+def loads(rows: int) -> str:
+    """The rows of so many gids. As parameters of their own: json_each ends a text at its first zero byte."""
+    return f"SELECT {_ROW} FROM dtm_transaction WHERE gid IN ({', '.join('?' * rows)})"
 
 
 @lru_cache(maxsize=512)
