@@ -35,6 +35,9 @@ ANSWERED = {
     "close against keep-alive": GET + b"Host: x\r\nConnection: keep-alive, close\r\n\r\n",
     "close in one of two": GET + b"Host: x\r\nConnection: x\r\nConnection: close\r\n\r\n",
     "HTTP/1.0": b"GET /echo HTTP/1.0\r\n\r\n",
+    "HTTP/1.0, one wish too many": b"GET /echo HTTP/1.0\r\nConnection: keep-alive, close\r\n\r\n",
+    "HTTP/1.0, to be kept, without a length": b"POST /api/ping HTTP/1.0\r\nConnection: keep-alive\r\n\r\n",
+    "an expectation in HTTP/1.0": b"POST /echo HTTP/1.0\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n{}",
     "chunks in HTTP/1.0": CHUNKED.replace(b"1.1", b"1.0") + b"\r\n2\r\n{}\r\n0\r\n\r\n",
 }
 REFUSED = {
@@ -173,6 +176,9 @@ DIFFERENT = {
     "an extension of a chunk": (CHUNKED + b"\r\n2;x=y\r\n{}\r\n0\r\n\r\n", 400, 200),
     "a trailer": (CHUNKED + b"\r\n2\r\n{}\r\n0\r\nX: y\r\n\r\n", 400, 200),
     "raw UTF-8": ("GET /echo?gid=ä HTTP/1.1\r\nHost: x\r\n\r\n".encode(), 200, 400),
+    "a lone LF before it": (b"\n" + GET + b"Host: x\r\n\r\n", 400, 200),
+    "a tab behind chunked": (CHUNKED.replace(b"chunked", b"chunked\t") + b"\r\n2\r\n{}\r\n0\r\n\r\n", 200, 400),
+    "an expectation met": (POST + b"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n{}", 100, 200),
     "a path without slash": (b"GET echo HTTP/1.1\r\nHost: x\r\n\r\n", 404, 400),
 }
 
@@ -184,3 +190,11 @@ async def test_what_they_read_differently(running, request_, tornado, httptools)
     async with running() as server:
         status, _, _ = server.parse(await server.send(request_ + LAST))
         assert status == (tornado if server.kind == TORNADO else httptools)
+
+
+@pytest.mark.gen_test
+async def test_only_one_heeds_what_is_meant_for_proxies(running):
+    """In the same list."""
+    async with running() as server:
+        reply = await server.send(GET + b"Host: x\r\nProxy-Connection: close\r\n\r\n" + LAST)
+        assert reply.count(b"HTTP/1.1 200 ") == (2 if server.kind == TORNADO else 1)

@@ -18,7 +18,7 @@ from tornado.httputil import (
 )
 
 from dtm.core.web.limits import MAX_BODY, Limits
-from dtm.core.web.requests import VERSIONS, Request, fit_host
+from dtm.core.web.requests import VERSIONS, Request, fit_host, lasts
 from dtm.core.web.stream import Stream
 
 if TYPE_CHECKING:
@@ -69,9 +69,10 @@ class Exchange(HTTPMessageDelegate):
         if version not in VERSIONS or "," in headers.get("Content-Length", "") or not fit_host(headers, version):
             raise HTTPInputError("what Tornado would let pass")
         if "Expect" in headers:
-            headers["Expect"] = headers["Expect"].lower()  # Tornado compares letter by letter (RFC 9110, 10.1.1)
+            # Tornado compares letter by letter, and looks at no version (RFC 9110, 10.1.1)
+            headers["Expect"] = headers["Expect"].lower() if version == "1.1" else ""
         self._stream.deadline.put(self._server.limits.body_timeout)
-        self._request = Request(method, target, version, headers, keep_alive=_lasts(method, version, headers))
+        self._request = Request(method, target, version, headers, keep_alive=lasts(method, version, headers))
 
     def data_received(self, chunk: bytes) -> None:
         """A part of the body."""
@@ -99,12 +100,3 @@ class Exchange(HTTPMessageDelegate):
     def _sent_last(self, written: asyncio.Future[None]) -> None:
         self._connection.finish()
         self._connection.close()
-
-
-def _lasts(method: str, version: str, headers: HTTPHeaders) -> bool:
-    """Whether to keep the connection after this request, which Tornado does for HTTP/1.0 in these cases only."""
-    wish = headers.get("Connection", "").lower()
-    if version == "1.1":
-        return not wish or "close" not in [option.strip(" \t") for option in wish.split(",")]
-    framed = "Content-Length" in headers or "Transfer-Encoding" in headers
-    return wish == "keep-alive" and (framed or method in ("HEAD", "GET"))

@@ -55,6 +55,15 @@ def fit_host(headers: Mapping[str, str], version: str) -> bool:
     return version == "1.0" if host is None else _is_host(host)
 
 
+def lasts(method: str, version: str, headers: Mapping[str, str]) -> bool:
+    """Whether to keep the connection after this request, which Tornado does for HTTP/1.0 in these cases only."""
+    wish = headers.get("connection", "").lower()
+    if version == "1.1":
+        return not wish or "close" not in [option.strip(" \t") for option in wish.split(",")]
+    framed = "content-length" in headers or "transfer-encoding" in headers
+    return wish == "keep-alive" and (framed or method in ("HEAD", "GET"))
+
+
 @lru_cache(maxsize=256)
 def _is_host(host: str) -> bool:
     return not host or HOST.fullmatch(host) is not None
@@ -172,7 +181,8 @@ class RequestReader:
             self._refuse(MALFORMED)
         self.wants_continue = version == "1.1" and headers.get("expect", "").lower() == "100-continue"
         method, target = self._parser.get_method().decode("ascii"), b"".join(self._url).decode("latin-1")
-        self._request = Request(method, target, version, headers, keep_alive=self._parser.should_keep_alive())
+        keep_alive = self._parser.should_keep_alive() and (version == "1.1" or lasts(method, version, headers))
+        self._request = Request(method, target, version, headers, keep_alive=keep_alive)
 
     def on_body(self, data: bytes) -> None:
         """A part of the body, with the chunks' framing taken off."""
