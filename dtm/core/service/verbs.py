@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from operator import attrgetter
 from typing import Any
 
 from dtm.core import lifecycle
 from dtm.core.errors import Conflict, InvalidRequest, NotAllowed, NotFound, OtherContent
-from dtm.core.model import ERROR_CHARS, Options, Status, Transaction, Verb, new_transaction
+from dtm.core.model import ERROR_CHARS, Options, Status, Transaction, Verb, changed_transaction, new_transaction
 from dtm.core.node import Node
 from dtm.core.protocol import changed_request
 from dtm.core.registry import Registered
-from dtm.core.service.intake import Intake, Reader
+from dtm.core.service.intake import OPTION_KEYS, Intake, Reader
 from dtm.core.service.topics import Topics
 from dtm.core.service.waiting import Waiting
 from dtm.core.service.writing import Writer
+from dtm.core.values import replacer
 
 COMPARED_NOT = frozenset({"query_prepared"})
 """Body keys that are no part of what makes two requests the same (contract, point 2)."""
+
+
+_changed_options, _values = replacer(Options), attrgetter(*OPTION_KEYS)
 
 
 class Verbs:
@@ -72,7 +76,7 @@ class Verbs:
             self._allow(registered, Verb.REGISTER, tx, request)
             if any(branch.key in stored for branch in made):
                 raise Conflict(f"branch {made[0].branch_id} is registered with other content", tx.status)
-            return replace(tx, branches=(*tx.branches, *made))
+            return changed_transaction(tx, branches=(*tx.branches, *made))
 
         try:
             await self._writer.change(request.gid, decide)
@@ -119,12 +123,13 @@ class Verbs:
             _same_content(tx, intake)
             target = self._allow(intake.registered, request.verb, tx, request)
             if tx.status is not Status.PREPARED or request.verb != Verb.SUBMIT:
-                return tx if target is tx.status else replace(tx, status=target)
+                return tx if target is tx.status else changed_transaction(tx, status=target)
             if intake.custom_data and intake.custom_data != tx.custom_data:
                 stored = changed_request(request, body=tx.body, topic=lambda name: ())
                 self._topics.branching.expanded(stored, intake.registered)  # may refuse the new custom_data
             custom_data = intake.custom_data or tx.custom_data
-            return replace(tx, status=target, options=_merged(tx.options, request.options), custom_data=custom_data)
+            options = _merged(tx.options, request.options)
+            return changed_transaction(tx, status=target, options=options, custom_data=custom_data)
 
         await self._writer.change(request.gid, decide, seen)
 
@@ -133,7 +138,7 @@ class Verbs:
         target = self._allow(registered, Verb.ABORT, tx, None)
         if target is tx.status:
             return tx
-        return replace(tx, status=target, reason=given.get("rollback_reason", "")[:ERROR_CHARS])
+        return changed_transaction(tx, status=target, reason=given.get("rollback_reason", "")[:ERROR_CHARS])
 
     def _allow(self, registered: Registered, verb: str, tx: Transaction, request: Any) -> Status:
         if not registered.protocol.runs(tx.protocol_version):
@@ -149,7 +154,7 @@ def _stopped(tx: Transaction) -> Transaction:
         target = lifecycle.apply({}, Verb.FORCE_STOP, tx.status)
     except NotAllowed as error:
         raise _refusal(Verb.FORCE_STOP, tx) from error
-    return replace(tx, status=target, reason="force stopped")
+    return changed_transaction(tx, status=target, reason="force stopped")
 
 
 def _refusal(verb: str, tx: Transaction) -> Conflict:
@@ -176,6 +181,6 @@ def _same_content(tx: Transaction, intake: Intake) -> None:
 
 def _merged(stored: Options, given: Options) -> Options:
     """Options given and non-zero in a submit replace what the prepare stored (contract, point 6)."""
-    default = Options()
-    names = [field.name for field in fields(Options)]
-    return replace(stored, **{n: getattr(given, n) for n in names if getattr(given, n) != getattr(default, n)})
+    if given == stored:
+        return stored
+    return _changed_options(stored, **{n: value for n, value in zip(OPTION_KEYS, _values(given), strict=True) if value})
