@@ -11,7 +11,7 @@ from store_values import make_tx
 from dtm.core.errors import InvalidRequest, OutcomeUnknown, StoreUnavailable
 from dtm.core.store.base import Save
 from dtm.core.store.group_commit import MAX_ROWS, GroupCommit, Insert, Update
-from dtm.core.store.turns import IDLE_TURNS, TURNS
+from dtm.core.store.lanes import IDLE_TURNS, TURNS
 
 
 class Backend:

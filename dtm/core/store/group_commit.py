@@ -1,24 +1,19 @@
 """Group commit: the writes that arrive while a flush is in flight go to the database together, in the next one.
 
-There is no timer: a flush leaves when a turn of the event loop has brought nothing more to write, so a lone item after
-one turn; on a single lane, if the last batch was larger, when a few turns have. What the engine hands in is one
-coroutine, `flush(items)`, which says of each item whether it was written.
+What the engine hands in is one coroutine, `flush(items)`, which says of each item whether it was written.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
-from itertools import chain
 
 from dtm.core.errors import DtmError, OutcomeUnknown, StoreUnavailable
-from dtm.core.logs import PASS
 from dtm.core.model import Transaction
-from dtm.core.reminders import RESOLUTION
 from dtm.core.store.base import Save
-from dtm.core.store.turns import grown, idle_turns
+from dtm.core.store.lanes import Lanes, Waiting
 from dtm.core.tally import Histogram
 from dtm.core.values import maker
 
@@ -84,19 +79,18 @@ was done, and one of the items is to blame.
 """
 
 
-class _Waiting:
-    """An item, whoever waits for its `answer`, and until when (the loop's clock)."""
+class _Write(Waiting[bool]):
+    """An item, and whoever waits for its `answer`."""
 
-    __slots__ = ("answer", "expires", "item", "tx")
+    __slots__ = ("item", "tx")
 
     def __init__(self, item: Item, loop: asyncio.AbstractEventLoop, timeout: float) -> None:
+        super().__init__(loop, timeout)
         self.item = item
         self.tx = item.tx
-        self.answer: asyncio.Future[bool] = loop.create_future()
-        self.expires = loop.time() + timeout
 
 
-class GroupCommit:
+class GroupCommit(Lanes[_Write]):
     """One queue in front of `lanes` concurrent flushes.
 
     `timeout` in seconds, for each item: still queued then, it is withdrawn (StoreUnavailable); in a flush, its fate is
@@ -105,6 +99,7 @@ class GroupCommit:
     """
 
     def __init__(self, flush: Flush, *, lanes: int = 1, timeout: float = 5.0) -> None:
+        super().__init__(lanes, timeout)
         self.sizes = Histogram(1, 2, 5, 10, 20, 50, 100, 200)
         """Batches sent so far, by how many items they had."""
         self.seconds = Histogram(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5)
@@ -112,16 +107,7 @@ class GroupCommit:
         self.unknown = 0
         """Items whose fate their writers were not told."""
         self._backend = flush
-        self._lanes = lanes
-        self._timeout = timeout
-        self._queue: list[_Waiting] = []
-        self._gathering = False
-        self._last_size = 1
-        self._idle_turns = idle_turns(lanes)
-        self._flying: dict[str, _Waiting] = {}
-        self._flights: set[asyncio.Task[None]] = set()
-        self._watched = False
-        self._closing = False
+        self._flying: dict[str, _Write] = {}
 
     @property
     def flushes(self) -> int:
@@ -138,73 +124,23 @@ class GroupCommit:
 
         A cancelled caller takes its item along while that is still queued; an item in a flush stays there.
         """
-        if self._closing:
-            raise StoreUnavailable("the store is closed")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(item, loop, self._timeout)
-        self._queue.append(waiting)
-        if not self._gathering and len(self._flights) < self._lanes:
-            self._gathering = True
-            # The set keeps the task alive: asyncio itself holds only a weak reference.
-            self._flights.add(loop.create_task(self._fly()))
-        if not self._watched:
-            self._watched = True
-            loop.call_at(waiting.expires, self._watch, loop)
+        waiting = _Write(item, loop, self._timeout)
+        self._enter(waiting, loop)
         return waiting.answer
 
-    async def close(self) -> None:
-        """Take nothing new, write what is queued, wait for what is in flight, `timeout` at most. Idempotent."""
-        self._closing = True
-        if self._flights:
-            await asyncio.wait(self._flights, timeout=self._timeout)
+    def _in_flight(self) -> Iterable[_Write]:
+        return self._flying.values()
 
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Tell those who have waited too long; come again when the next of them has."""
-        soon = loop.time() + RESOLUTION
-        for waiting in self._flying.values():
-            if waiting.expires <= soon and not waiting.answer.done():
-                self.unknown += 1
-                waiting.answer.set_exception(OutcomeUnknown("the database has not answered: the write may be stored"))
-        for waiting in self._queue:
-            if waiting.expires <= soon and not waiting.answer.done():
-                waiting.answer.set_exception(StoreUnavailable("the database is too slow: the write was withdrawn"))
-        self._queue = [waiting for waiting in self._queue if not waiting.answer.done()]
-        left = [w.expires for w in chain(self._queue, self._flying.values()) if not w.answer.done()]
-        self._watched = bool(left)
-        if left:
-            loop.call_at(min(left), self._watch, loop)
+    def _late(self, *, in_flight: bool) -> DtmError:
+        if not in_flight:
+            return StoreUnavailable("the database is too slow: the write was withdrawn")
+        self.unknown += 1
+        return OutcomeUnknown("the database has not answered: the write may be stored")
 
-    async def _fly(self) -> None:
-        PASS.set(None)  # it flies for all, not only for whoever came first
-        try:
-            while batch := await self._batch():
-                try:
-                    await self._flush(batch)
-                finally:
-                    for waiting in batch:
-                        del self._flying[waiting.tx.gid]
-                if self._gathering:
-                    break  # another lane does
-        finally:
-            # Here, not in a callback later: between the two an item would find its lane taken by a task that has ended.
-            task = asyncio.current_task()
-            assert task is not None
-            self._flights.discard(task)
-
-    async def _batch(self) -> list[_Waiting]:
-        """What is to be written next, and in flight from now on: what is queued when turns have brought nothing."""
-        self._gathering = True
-        try:
-            await grown(lambda: len(self._queue), self._last_size, self._idle_turns)
-            batch = self._gather()
-            self._last_size = len(batch) or self._last_size
-            return batch
-        finally:
-            self._gathering = False
-
-    def _gather(self) -> list[_Waiting]:
-        batch: list[_Waiting] = []
-        left: list[_Waiting] = []
+    def _gather(self) -> list[_Write]:
+        batch: list[_Write] = []
+        left: list[_Write] = []
         size = 0
         for place, waiting in enumerate(self._queue):
             if waiting.answer.done():
@@ -231,7 +167,11 @@ class GroupCommit:
         finally:
             self.seconds.add(clock() - began)
 
-    async def _flush(self, batch: list[_Waiting]) -> None:
+    def _landed(self, batch: list[_Write]) -> None:
+        for waiting in batch:
+            del self._flying[waiting.tx.gid]
+
+    async def _carry(self, batch: list[_Write]) -> None:
         self.sizes.add(len(batch))
         try:
             verdicts = await self._timed([waiting.item for waiting in batch])
@@ -240,8 +180,8 @@ class GroupCommit:
         except DtmError as error:
             if len(batch) > 1:
                 middle = len(batch) // 2
-                await self._flush(batch[:middle])
-                await self._flush(batch[middle:])
+                await self._carry(batch[:middle])
+                await self._carry(batch[middle:])
                 return
             verdicts = [error]
         except Exception as error:
