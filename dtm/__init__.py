@@ -22,17 +22,17 @@ if TYPE_CHECKING:
     from dtm.core.hookspecs import hookimpl as hookimpl
     from dtm.core.lifecycle import SUBMIT_ONLY as SUBMIT_ONLY
     from dtm.core.lifecycle import TWO_PHASE as TWO_PHASE
-    from dtm.core.model import Answer as Answer
     from dtm.core.model import Branch as Branch
     from dtm.core.model import BranchStatus as BranchStatus
     from dtm.core.model import Op as Op
     from dtm.core.model import Options as Options
     from dtm.core.model import Outcome as Outcome
-    from dtm.core.model import Snapshot as Snapshot
     from dtm.core.model import Status as Status
     from dtm.core.model import Verb as Verb
     from dtm.core.protocol import Protocol as Protocol
     from dtm.core.protocol import Request as Request
+    from dtm.core.snapshot import Answer as Answer
+    from dtm.core.snapshot import Snapshot as Snapshot
 
 _HOME = {
     "dtm.core": ["ordering"],
@@ -40,11 +40,10 @@ _HOME = {
     "dtm.core.errors": ["InvalidRequest"],
     "dtm.core.hookspecs": ["BranchAnswered", "Event", "StatusChanged", "hookimpl"],
     "dtm.core.lifecycle": ["SUBMIT_ONLY", "TWO_PHASE"],
-    "dtm.core.model": [
-        "Answer", "Branch", "BranchStatus", "Op", "Options", "Outcome", "Snapshot", "Status", "Verb",
-    ],
+    "dtm.core.model": ["Branch", "BranchStatus", "Op", "Options", "Outcome", "Status", "Verb"],
     "dtm.core.protocol": ["Protocol", "Request"],
-}  # fmt: skip
+    "dtm.core.snapshot": ["Answer", "Snapshot"],
+}
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605 - computed from the one table above

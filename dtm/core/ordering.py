@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 
 from dtm.core.decisions import Call, Decision, Move, Wait
-from dtm.core.model import Branch, Snapshot, Status
+from dtm.core.model import Branch, Status
+from dtm.core.snapshot import Snapshot
 
 Graph = Mapping[str, Iterable[str]]
 """branch_id -> the branch_ids that must have succeeded before it."""

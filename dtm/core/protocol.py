@@ -10,7 +10,8 @@ from typing import Any
 
 from dtm.core.decisions import Decision
 from dtm.core.lifecycle import MOVES, SUBMIT_ONLY, Verbs
-from dtm.core.model import Branch, Op, Options, Outcome, Snapshot, Status, Verb, nothing
+from dtm.core.model import Branch, Op, Options, Outcome, Status, Verb, nothing
+from dtm.core.snapshot import Snapshot
 from dtm.core.values import maker, replacer
 
 Schema = Mapping[str, Any] | str

@@ -11,23 +11,20 @@ import orjson
 from dtm.core import backoff
 from dtm.core.model import (
     ERROR_CHARS,
-    Answer,
     Branch,
     BranchStatus,
     Key,
     Op,
     Outcome,
-    Snapshot,
     Transaction,
     changed_branch,
     changed_transaction,
-    later_snapshot,
     new_attempt,
-    new_snapshot,
     nothing,
     record,
 )
 from dtm.core.protocol import Protocol
+from dtm.core.snapshot import Answer, Snapshot, later_snapshot, new_snapshot
 from dtm.core.values import maker, replacer
 
 _SUCCESS = Outcome.SUCCESS  # a name of its own, as in `model`, for what is asked of every call

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dtm.core.decisions import Decision
-from dtm.core.model import BranchStatus, Key, Snapshot, Status, Transaction
+from dtm.core.model import BranchStatus, Key, Status, Transaction
 from dtm.core.model import nothing as nothing_known
+from dtm.core.snapshot import Snapshot
 from dtm.testing.scenario import Faults, Step
 
 FORCED = "force stopped"

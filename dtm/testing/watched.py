@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from dtm.core.decisions import Decision
-from dtm.core.model import Snapshot
 from dtm.core.protocol import Protocol
+from dtm.core.snapshot import Snapshot
 from dtm.testing.history import History, Planned
 
 

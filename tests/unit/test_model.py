@@ -10,20 +10,19 @@ from hypothesis import strategies as st
 
 from dtm.core.model import (
     ERROR_CHARS,
-    Answer,
     Attempt,
     Branch,
     BranchStatus,
     Op,
     Options,
     Outcome,
-    Snapshot,
     Status,
     Transaction,
     evolve,
     nothing,
     record,
 )
+from dtm.core.snapshot import Answer, Snapshot
 
 BRANCH = Branch("01", "action", "http://h/a")
 P, S, F = BranchStatus.PREPARED, BranchStatus.SUCCEED, BranchStatus.FAILED

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from dtm.core import ordering
 from dtm.core.decisions import Call, Move, Wait
-from dtm.core.model import Branch, BranchStatus, Snapshot, Status
+from dtm.core.model import Branch, BranchStatus, Status
+from dtm.core.snapshot import Snapshot
 
 STATUS = {"p": BranchStatus.PREPARED, "s": BranchStatus.SUCCEED, "f": BranchStatus.FAILED}
 
