@@ -65,7 +65,7 @@ class Tally:
 
 
 class Examiner:
-    """Knows the walks of one protocol. NoExamples when a request is refused by every verb."""
+    """Knows the walks of one protocol. NoExamples when a request is refused by every verb, or none calls anybody."""
 
     def __init__(self, protocol: Protocol, requests: Requests, more: Sequence[Law] = ()) -> None:
         self.protocol = protocol
@@ -74,6 +74,11 @@ class Examiner:
         self.starts = list(self._starts())
         self.walks = [walk for first in self.starts for walk in simple_walks(protocol, requests, first)]
         self._orders: dict[tuple[str, int], Law] = {}
+        if not any(self._run(walk, 0).calls for walk in self.walks):
+            raise NoExamples(
+                f"protocol {protocol.name!r}: none of the requests has anybody called: "
+                "does the plan ask for operations that there are, and are there urls?"
+            )
 
     def _starts(self) -> Iterator[Step]:
         """The first steps that are accepted: a request may suit one verb and not another."""

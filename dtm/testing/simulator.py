@@ -12,7 +12,7 @@ from typing import Any
 
 from dtm.core.config import Settings
 from dtm.core.discovery import Source
-from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotFound
+from dtm.core.errors import Conflict, DtmError, InvalidRequest, NotFound, ProtocolFault
 from dtm.core.model import Key, Verb, nothing
 from dtm.core.protocol import Protocol
 from dtm.core.registry import registered
@@ -180,7 +180,9 @@ class World(Around):
         error = task.exception()
         if error is None:
             return "ok", ""
-        if isinstance(error, Conflict | InvalidRequest | NotFound):
+        if isinstance(
+            error, Conflict | InvalidRequest | NotFound | ProtocolFault
+        ):  # the last will not mend itself here
             return "refused", str(error)
         if isinstance(error, DtmError):
             return "unknown", str(error)

@@ -100,6 +100,26 @@ def test_refusals(dtm: Callable[..., Ran], tmp_path: Path, arguments: list[str],
 
 
 @pytest.mark.parametrize(
+    ("right", "wrong", "said"),
+    [
+        ('snapshot.op("tell")', 'snapshot.op("tel")', "protocol 'notify': none of the requests has anybody called: "),
+        (
+            '"tell", url)',
+            '"tel", url)',
+            "protocol 'notify': request 1 is refused by submit: protocol notify: a branch has",
+        ),
+    ],
+)
+def test_a_misspelt_operation(dtm: Callable[..., Ran], tmp_path: Path, right: str, wrong: str, said: str) -> None:
+    file = tmp_path / written(tmp_path, RIGHT)
+    file.write_text(file.read_text().replace(right, wrong))
+    ran = dtm("conformance", file.name)
+    assert (ran.status, ran.out) == (2, "")
+    (line,) = ran.err.splitlines()
+    assert line.startswith(f"dtm: {said}")
+
+
+@pytest.mark.parametrize(
     ("examples", "said"),
     [
         ("[]", "protocol 'notify': its request_schema has no \"examples\" to test it with"),

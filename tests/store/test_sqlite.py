@@ -290,6 +290,8 @@ async def test_a_log_without_its_file_is_not_thrown_away(tmp_path):
     log.write_bytes(saved)
     with pytest.raises(StartupError, match=r"dtm\.db: missing, but its log .*dtm\.db-wal is there"):
         await reopened(path)
+    with pytest.raises(StartupError, match=r"dtm\.db: missing, but its log .*dtm\.db-wal is there"):
+        await SqliteStore(path).survey()
     assert (path.exists(), log.read_bytes()) == (False, saved)
     path.write_bytes(file)
     store = await reopened(path)

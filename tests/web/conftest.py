@@ -8,6 +8,7 @@ import pytest
 from tornado.netutil import bind_sockets
 
 from dtm.core.config import Settings
+from dtm.core.errors import StoreUnavailable
 from dtm.core.web.base import BaseHandler
 from dtm.core.web.routes import ROUTES, make_api
 from dtm.core.web.server import HTTPTOOLS, TORNADO, make_server
@@ -144,3 +145,13 @@ def raising():
     """A dictionary name -> error for GET /raise/<name>."""
     Raise.errors = {}
     return Raise.errors
+
+
+@pytest.fixture
+def not_ready(monkeypatch):
+    """The service says that it is not."""
+
+    async def ready(self):
+        raise StoreUnavailable("no disk")
+
+    monkeypatch.setattr(Unreached, "ready", ready, raising=False)

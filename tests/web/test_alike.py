@@ -6,6 +6,7 @@ from time import perf_counter
 
 import pytest
 
+from dtm.core.web.limits import MAX_HEADERS
 from dtm.core.web.refusals import LARGE_HEADERS, MALFORMED
 from dtm.core.web.server import TORNADO
 
@@ -15,6 +16,7 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n"
 LAST = b"GET /api/ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 KEPT = {
+    "to a proxy": b"GET http://x/echo HTTP/1.1\r\nHost: x\r\n\r\n",
     "plain": GET + b"Host: x\r\n\r\n",
     "an empty line before it": b"\r\n" + GET + b"Host: x\r\n\r\n",
     "no host said": GET + b"Host:\r\n\r\n",
@@ -97,6 +99,15 @@ async def test_refused_in_json_and_closed(running, request_, caplog):
     async with running() as server:
         assert await server.send(request_ + LAST) == MALFORMED
     assert not caplog.records
+
+
+@pytest.mark.gen_test
+@pytest.mark.parametrize(("more", "status"), [(0, 200), (1, 431)])
+async def test_the_limit_of_headers_is_exact(running, more, status):
+    head = GET + b"Host: x\r\nConnection: close\r\nX: "
+    async with running() as server:
+        reply = await server.send(head + b"x" * (MAX_HEADERS - len(head) - 4 + more) + b"\r\n\r\n")
+        assert server.parse(reply)[0] == status
 
 
 @pytest.mark.gen_test

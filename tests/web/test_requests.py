@@ -235,3 +235,11 @@ async def test_a_web_page_changes_nothing(running):
 
 def test_every_route_is_authorized_unless_it_is_a_sign_of_life():
     assert {path for path, handler in ROUTES if handler.public} == {"/api/ping", "/healthz", "/readyz"}
+
+
+@pytest.mark.gen_test
+async def test_a_probe_is_told_of_trouble_and_leaves_no_line_in_the_log(running, not_ready, caplog):
+    async with running() as server:
+        status, _, body = await server.ask("GET", "/readyz")
+    assert (status, json.loads(body)) == (503, {"message": "no disk"})
+    assert not caplog.records

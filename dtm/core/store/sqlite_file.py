@@ -38,6 +38,15 @@ def take_lock(path: Path) -> int:
     return descriptor
 
 
+def refuse_lost(path: Path) -> None:
+    """StartupError when a file that is not there has left its log: SQLite would begin anew, and throw the log away."""
+    log = Path(f"{path}-wal")
+    if log.exists() and log.stat().st_size:
+        raise StartupError(
+            f"store {path}: missing, but its log {log} is there: put the file back, or move the log away"
+        )
+
+
 def connect_writer(path: Path, timeout: float, now: int) -> sqlite3.Connection:
     """The connection that writes, schema up to date. StartupError when the file cannot be used.
 
@@ -47,12 +56,8 @@ def connect_writer(path: Path, timeout: float, now: int) -> sqlite3.Connection:
     if sqlite3.sqlite_version_info < OLDEST_SQLITE:
         oldest = ".".join(map(str, OLDEST_SQLITE))
         raise StartupError(f"store {path}: needs SQLite {oldest} or newer, this is {sqlite3.sqlite_version}")
-    log = Path(f"{path}-wal")
-    if log.exists() and log.stat().st_size and not path.exists():
-        # SQLite would begin an empty database, and throw the log away.
-        raise StartupError(
-            f"store {path}: missing, but its log {log} is there: put the file back, or move the log away"
-        )
+    if not path.exists():
+        refuse_lost(path)
     try:
         db = sqlite3.connect(path, timeout=timeout / 2, isolation_level=None)
     except sqlite3.Error as error:

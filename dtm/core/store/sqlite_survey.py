@@ -9,20 +9,21 @@ from pathlib import Path
 from urllib.parse import quote
 
 from dtm.core.errors import StartupError
-from dtm.core.store.sqlite_file import migrations
+from dtm.core.store.sqlite_file import migrations, refuse_lost
 from dtm.core.store.sqlite_reader import Reader
 from dtm.core.store.survey import Survey
 
 
 def survey(path: Path, timeout: float, now: int) -> Survey:
     """Look at a file, which a coordinator may hold; blocking. StartupError: it is no database of SQLite's, and
-    cannot become one.
+    cannot become one, or it is lost.
     """
     name, known = f"sqlite file {path}", max(migrations())
     library = ("sqlite", sqlite3.sqlite_version)
     if not path.parent.is_dir() or not os.access(path.parent, os.W_OK):
         raise StartupError(f"store {path}: the directory {path.parent} does not exist, or is not writable")
     if not path.exists():
+        refuse_lost(path)
         return Survey(name, 0, known, now, (library, ("file", "does not exist yet")))
     running = is_held(path)
     try:

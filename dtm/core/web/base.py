@@ -182,13 +182,12 @@ class BaseHandler:
         context.door.leave(self)
 
     def _count(self, status: int) -> None:
-        """Count the request; one line for it at DEBUG, and for those that went wrong here."""
+        """Count the request; one line for it at DEBUG."""
         request = self.request
         took = perf_counter() - request.began
         self.context.traffic.count(type(self), status, took)
-        level = logging.WARNING if status >= 500 else logging.DEBUG
-        if logger.isEnabledFor(level):
-            logger.log(level, "%d %s %s %.1f ms", status, request.method, request.path, 1000 * took)
+        if logger.isEnabledFor(logging.DEBUG):
+            logger.debug("%d %s %s %.1f ms", status, request.method, request.path, 1000 * took)
 
     def write_error(self, error: BaseException) -> None:
         """Say an error: the only place where one becomes a response."""

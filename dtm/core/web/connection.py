@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import Callable
 from time import perf_counter
@@ -15,6 +16,9 @@ from dtm.core.web.requests import Request, RequestReader
 
 if TYPE_CHECKING:
     from dtm.core.web.api import Api
+
+
+log = logging.getLogger(__name__)
 
 
 class Connection(asyncio.Protocol):
@@ -66,6 +70,7 @@ class Connection(asyncio.Protocol):
         try:
             self._queue.extend(self._reader.feed(data))
         except Unfit as unfit:
+            log.info("no proper HTTP from %s: %s", self._transport.get_extra_info("peername"), unfit)
             self._queue.extend(self._reader.rescued())
             self._last_words = unfit.reply
         if self._busy:

@@ -67,7 +67,7 @@ class Exchange(HTTPMessageDelegate):
         method, target, version = start_line
         version = version.removeprefix("HTTP/")
         if version not in VERSIONS or "," in headers.get("Content-Length", "") or not fit_host(headers, version):
-            raise HTTPInputError("what Tornado would let pass")
+            raise HTTPInputError("this HTTP version, Content-Length or Host is refused")
         if "Expect" in headers:
             # Tornado compares letter by letter, and looks at no version (RFC 9110, 10.1.1)
             headers["Expect"] = headers["Expect"].lower() if version == "1.1" else ""

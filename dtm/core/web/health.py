@@ -6,6 +6,7 @@ from importlib.metadata import version
 
 from dtm.core.errors import DtmError, StoreUnavailable
 from dtm.core.web.base import BaseHandler
+from dtm.core.web.replies import error_reply
 
 VERSION = {"version": f"v{version('dtm-coordinator')}"}
 
@@ -41,9 +42,11 @@ class Readyz(BaseHandler):
         """GET /readyz."""
         try:
             await self.service.ready()
-        except DtmError as error:
-            raise StoreUnavailable(str(error)) from error
-        self.reply({"status": "ok"})
+        except DtmError as error:  # said, not logged: probes come each second, and whoever meets the trouble logs it
+            status, body = error_reply(StoreUnavailable(str(error)))
+            self.finish(body, status)
+        else:
+            self.reply({"status": "ok"})
 
 
 class Version(BaseHandler):

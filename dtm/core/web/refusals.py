@@ -11,7 +11,7 @@ class Unfit(Exception):
     """What came is no request: `reply` is said, and the connection closed."""
 
     def __init__(self, reply: bytes) -> None:
-        super().__init__(reply)
+        super().__init__(reply.partition(b"\r\n")[0].decode())
         self.reply = reply
 
 

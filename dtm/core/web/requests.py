@@ -34,7 +34,7 @@ class Request:
 
     def __init__(self, method: str, target: str, version: str, headers: Mapping[str, str], *, keep_alive: bool) -> None:
         self.method = method
-        self.path, _, self.query = target.partition("?")
+        self.path, _, self.query = _origin_form(target).partition("?")
         self.version = version
         self.headers = headers
         self.keep_alive = keep_alive
@@ -47,6 +47,14 @@ class Request:
             return b""
         values = parse_qs_bytes(self.query, keep_blank_values=True).get(name)
         return values[0] if values else b""
+
+
+def _origin_form(target: str) -> str:
+    """A path with its query, out of a URL too: a client that takes us for a proxy sends one (RFC 9112, 3.2.2)."""
+    if target.startswith("/") or not target.lower().startswith(("http://", "https://")):
+        return target
+    _, slash, path = target.partition("://")[2].partition("/")
+    return slash + path
 
 
 def fit_host(headers: Mapping[str, str], version: str) -> bool:
@@ -181,6 +189,7 @@ class RequestReader:
             self._refuse(MALFORMED)
         self.wants_continue = version == "1.1" and headers.get("expect", "").lower() == "100-continue"
         method, target = self._parser.get_method().decode("ascii"), b"".join(self._url).decode("latin-1")
+        self._grow(len(method) + len("  HTTP/1.1\r\n\r\n"))
         keep_alive = self._parser.should_keep_alive() and (version == "1.1" or lasts(method, version, headers))
         self._request = Request(method, target, version, headers, keep_alive=keep_alive)
 
