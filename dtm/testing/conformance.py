@@ -71,13 +71,14 @@ def conformance(
     jobs: in so many processes, for a protocol (and laws) given by where they are found.
 
     StartupError when something is not whole, or not there; NoExamples, which is one, when there are no requests, or
-    they are refused.
+    they are refused, or have nobody called.
     """
     began = time.monotonic()
     subject = Subject(protocol, requests, laws)
     if jobs > 1 and not subject.portable:
         raise ValueError("several jobs need a protocol, and laws, that are given by where they are found")
     examiner = subject.examiner
+    examiner.must_call()
     report = Report(examiner.protocol.name, examiner.protocol.version, list(_verdicts(examiner)), seed=seed)
     work = list(examiner.work(histories, seed))
     found: list[tuple[Broken, int]] = []

@@ -65,7 +65,7 @@ class Tally:
 
 
 class Examiner:
-    """Knows the walks of one protocol. NoExamples when a request is refused by every verb, or none calls anybody."""
+    """Knows the walks of one protocol. NoExamples when a request is refused by every verb."""
 
     def __init__(self, protocol: Protocol, requests: Requests, more: Sequence[Law] = ()) -> None:
         self.protocol = protocol
@@ -74,11 +74,6 @@ class Examiner:
         self.starts = list(self._starts())
         self.walks = [walk for first in self.starts for walk in simple_walks(protocol, requests, first)]
         self._orders: dict[tuple[str, int], Law] = {}
-        if not any(self._run(walk, 0).calls for walk in self.walks):
-            raise NoExamples(
-                f"protocol {protocol.name!r}: none of the requests has anybody called: "
-                "does the plan ask for operations that there are, and are there urls?"
-            )
 
     def _starts(self) -> Iterator[Step]:
         """The first steps that are accepted: a request may suit one verb and not another."""
@@ -92,6 +87,14 @@ class Examiner:
                     refusals.append(f"{first.verb}: {refused.why}")
             if len(refusals) == len(list(first_steps(self.protocol, body))):
                 raise NoExamples(f"protocol {self.protocol.name!r}: request {number} is refused by {refusals[0]}")
+
+    def must_call(self) -> None:
+        """NoExamples when none of the requests has anybody called: then there is nothing that could break a law."""
+        if not any(self._run(walk, 0).calls for walk in self.walks):
+            raise NoExamples(
+                f"protocol {self.protocol.name!r}: none of the requests has anybody called: "
+                "does the plan ask for operations that there are, and are there urls?"
+            )
 
     def _run(self, steps: Sequence[Step], settings: int, faults: Faults | None = None, seed: int = SEED) -> History:
         given = self.requests.settings[settings]
